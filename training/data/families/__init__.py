@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from manifold3d import Error, Manifold
 
-from training.data.families import brackets, fasteners, transmission
+from training.data.families import brackets, fasteners, fluid, housings, transmission
 from training.data.families.part import Family, Part
 
 __all__ = ["FAMILIES", "TEST_FAMILIES", "VALIDATION_FAMILIES", "Family", "Part", "make_part", "split_of"]
@@ -33,6 +33,15 @@ FAMILIES: dict[str, Family] = {
         transmission.BEARING,
         transmission.PILLOW_BLOCK,
         transmission.CRANKSHAFT,
+        housings.HEAT_SINK,
+        housings.ENCLOSURE,
+        fluid.FLANGE,
+        fluid.VALVE,
+        fluid.MANIFOLD_BLOCK,
+        fluid.HYDRAULIC_CYLINDER,
+        fluid.PIPE_RUN,
+        fluid.TANK,
+        fluid.HOSE_FITTING,
     )
 }
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from manifold3d import JoinType, Manifold
-from manifold3d import CrossSection as Section
+from manifold3d import CrossSection, JoinType, Manifold
 
 from training.data.families.draws import chance, integer, pick, uniform
 from training.data.families.part import Family
@@ -88,8 +87,8 @@ def build_l_bracket(p: LBracket) -> Manifold:
 
 def _bent_strip(p: LBracket) -> Manifold:
     t, r = p.thickness, p.inner_radius
-    section = Section.square((p.foot, t)) + Section.square((t, p.wall))
-    section += Section.square((t + r, t + r)) - disc(r).translate((t + r, t + r))
+    section = CrossSection.square((p.foot, t)) + CrossSection.square((t, p.wall))
+    section += CrossSection.square((t + r, t + r)) - disc(r).translate((t + r, t + r))
     if p.rounded_outside:
         section = section.offset(-0.3 * t, JoinType.Round, 2.0, 32).offset(0.3 * t, JoinType.Round, 2.0, 32)
     return upright(section, p.width)
@@ -173,7 +172,7 @@ def draw_machined_plate(rng: np.random.Generator) -> MachinedPlate:
         chamfer=uniform(rng, 0.6, 1.6) if chance(rng, 0.6) else 0.0,
         pockets=tuple(_draw_pocket(rng) for _ in range(integer(rng, 1, 4))),
         notches=tuple(
-            (uniform(rng, -0.3, 0.3), uniform(rng, 0.12, 0.3), uniform(rng, 0.05, 0.18)) for _ in range(integer(rng, 0, 3))
+            (uniform(rng, -0.15, 0.15), uniform(rng, 0.12, 0.3), uniform(rng, 0.08, 0.2)) for _ in range(integer(rng, 0, 2))
         ),
         bosses=tuple(_draw_boss(rng, t) for _ in range(integer(rng, 0, 3))),
         hole_d=uniform(rng, 4, 7),
@@ -184,12 +183,12 @@ def draw_machined_plate(rng: np.random.Generator) -> MachinedPlate:
 
 def _draw_pocket(rng: np.random.Generator) -> Pocket:
     depth = 1.0 if chance(rng, 0.25) else uniform(rng, 0.3, 0.75)
-    return Pocket(uniform(rng, -0.28, 0.28), uniform(rng, -0.22, 0.22), uniform(rng, 0.12, 0.4), depth, uniform(rng, 0.12, 0.4))
+    return Pocket(uniform(rng, -0.2, 0.2), uniform(rng, -0.15, 0.15), uniform(rng, 0.15, 0.4), depth, uniform(rng, 0.15, 0.4))
 
 
 def _draw_boss(rng: np.random.Generator, thickness: float) -> Boss:
     radius = uniform(rng, 6, 14)
-    height = uniform(rng, 0.4, 1.6) * thickness
+    height = uniform(rng, 0.4, 1.2) * thickness
     return Boss(uniform(rng, -0.33, 0.33), uniform(rng, -0.25, 0.25), radius, height, uniform(rng, 0.4, 0.65) * radius)
 
 

@@ -342,7 +342,7 @@ def draw_coupling(rng: np.random.Generator) -> Coupling:
         hub_length=radius * uniform(rng, 0.7, 1.3),
         hub_radius=radius * uniform(rng, 0.65, 0.8),
         jaws=integer(rng, 2, 4),
-        gap=radius * uniform(rng, 0.35, 0.6),
+        gap=radius * uniform(rng, 0.45, 0.75),
         set_screw_radius=radius * uniform(rng, 0.07, 0.1),
         shafts=chance(rng, 0.4),
     )
@@ -373,16 +373,16 @@ def _jaw_half(p: Coupling) -> Manifold:
         72,
     )
     pitch = 360 / p.jaws
-    jaw = extruded(sector(2 * r, -0.19 * pitch, 0.19 * pitch), 1.02 * p.gap).translate((0, 0, length - 0.02 * p.gap))
+    jaw = extruded(sector(2 * r, -0.15 * pitch, 0.15 * pitch), 1.02 * p.gap).translate((0, 0, length - 0.02 * p.gap))
     ring = tube(r, 0.45 * r, 1.02 * p.gap, 72).translate((0, 0, length - 0.02 * p.gap))
     return union([hub, ring ^ union(polar(jaw, p.jaws, 0, turn=True))])
 
 
 def _spider(p: Coupling) -> Manifold:
-    """Elastic star over 0.8 of the gap: a ring, and a lobe in every space between two jaws, thinner than the space and proud of nothing."""
+    """Elastic star over 0.8 of the gap: a ring, and a lobe in every space between two jaws."""
     r, height = p.radius, 0.8 * p.gap
     pitch = 180 / p.jaws
-    lobe = extruded(sector(2 * r, 0.5 * pitch - 0.16 * pitch, 0.5 * pitch + 0.16 * pitch), height)
+    lobe = extruded(sector(2 * r, 0.4 * pitch, 0.6 * pitch), height)
     lobes = tube(0.88 * r, 0.4 * r, height, 72) ^ union(polar(lobe, 2 * p.jaws, 0, turn=True))
     return union([lobes, tube(0.5 * r, p.bore - 0.5, height)])
 
@@ -427,10 +427,7 @@ def build_bearing(p: Bearing) -> Manifold:
         shield = tube(outer_race + 0.01 * room, inner_race - 0.01 * room, 0.84 * p.width, 72)
         return along_y(union([*rings, shield.translate((0, 0, 0.08 * p.width))]))
     count = min(p.elements, int(math.pi / math.asin(1.12 * element / middle)))
-    if p.style == "ball":
-        element_solid = Manifold.sphere(element, 24)
-    else:
-        element_solid = centred_cylinder(element, 0.8 * p.width, 24)
+    element_solid = Manifold.sphere(element, 24) if p.style == "ball" else centred_cylinder(element, 0.8 * p.width, 24)
     # A thin web at mid-width stands for the cage, and keeps the sight through the bearing closed as the cage does.
     cage = tube(middle + 0.12 * room, middle - 0.12 * room, 0.3 * p.width, 64).translate((0, 0, 0.35 * p.width))
     return along_y(union([*rings, cage, *(e.translate((0, 0, p.width / 2)) for e in polar(element_solid, count, middle))]))
