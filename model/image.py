@@ -1,0 +1,265 @@
+"""Bytes -> photo -> what the network sees: orientation, mask, square crop on white, and the camera that belongs to it.
+
+Pixels of the upright image: x to the right and y downwards from its top left corner, so that pixel centres lie at halves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+
+from model.camera import FILL, Camera, OrthographicCamera, PinholeCamera
+from model.errors import ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
+
+CameraKind = Literal["pinhole", "orthographic"]
+FloatImage = npt.NDArray[np.float32]
+
+MAX_PIXELS = 50_000_000
+VISIBLE_COVERAGE = 8 / 255  # a pixel with less of the object in it does not count for the silhouette box
+FULL_FRAME_DIAGONAL = 43.2666  # millimetres, to which EXIF's FocalLengthIn35mmFilm refers
+
+# Pillow's own classes, chosen by signature: `Image.open` would judge the size by its own limit, with a warning, before ours.
+DECODERS: tuple[tuple[Callable[[bytes], bool], Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
+    (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
+    (lambda head: head.startswith(b"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
+    (lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
+    (lambda head: head.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
+    (lambda head: head[:4] in (b"II*\x00", b"MM\x00*"), TiffImagePlugin.TiffImageFile),
+)
+ACCEPTED = "PNG, JPEG, WebP, BMP or TIFF"
+
+EXIF_ORIENTATION, EXIF_IFD, EXIF_FOCAL_LENGTH_35MM = 0x0112, 0x8769, 0xA405
+UPRIGHT_BY_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An upright image and what it knows of its camera.
+
+    rgb: (H, W, 3) uint8, not premultiplied; alpha: (H, W) uint8, 255 opaque, or None without an alpha channel.
+    focal_length_px: pixels of the upright image, or None; principal_point: its (x, y) in pixels, None for the image's centre.
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    alpha: npt.NDArray[np.uint8] | None = None
+    focal_length_px: float | None = None
+    principal_point: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Box:
+    """Pixel edges of a silhouette: columns [left, right), rows [top, bottom)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of the upright image, in its pixels; it may reach outside the image."""
+
+    centre_x: float
+    centre_y: float
+    side: float
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """What the network sees, and from where.
+
+    pixels: (3, S, S) float32 RGB in [0, 1] on white, not yet normalised; silhouette: (S, S) float32 coverage in [0, 1];
+    row 0 is the top of the crop.
+    """
+
+    pixels: FloatImage
+    silhouette: FloatImage
+    crop: Crop
+    camera: Camera
+
+
+def read_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
+    """A PNG, JPEG, WebP, BMP or TIFF file, turned upright; of an animation, the first frame."""
+    image, focal_length_px = _decode(data, max_pixels, what="image")
+    rgb, alpha = _colour_and_alpha(image)
+    return Photo(rgb, alpha, focal_length_px)
+
+
+def read_mask(data: bytes, photo: Photo, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
+    """(H, W) bool, as large as the photo: True where the mask is white, or opaque if it has transparent pixels."""
+    image, _ = _decode(data, max_pixels, what="mask")
+    rgb, alpha = _colour_and_alpha(image)
+    height, width = photo.rgb.shape[:2]
+    if rgb.shape[:2] != (height, width):
+        raise InvalidMask(f"mask: expected {width}x{height} pixels as the upright image, got {rgb.shape[1]}x{rgb.shape[0]}")
+    if alpha is not None and alpha.min() < 255:
+        return alpha > 127
+    return rgb.mean(axis=2) > 127
+
+
+def silhouette_box(coverage: FloatImage) -> Box | None:
+    """The box around the visible part of (H, W) coverage in [0, 1], or None when nothing is visible."""
+    visible = coverage > VISIBLE_COVERAGE
+    columns, rows = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
+    if not len(columns):
+        return None
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
+def prepare(photo: Photo, foreground: FloatImage, size: int, camera_kind: CameraKind, default_distance: float) -> PreparedImage:
+    """The object's square crop, `size` pixels wide, composited on white, and its camera.
+
+    foreground: (H, W) float32 coverage in [0, 1] with something visible in it (`find_foreground`).
+    default_distance: the pinhole's distance in crop sides when the photo's focal length is unknown.
+    """
+    box = silhouette_box(foreground)
+    if box is None:
+        raise ValueError("foreground: expected coverage with an object in it, got none")
+    crop = Crop((box.left + box.right) / 2, (box.top + box.bottom) / 2, max(box.width, box.height) / FILL)
+    # Colour counts where it is both part of the object and opaque: what an image holds under alpha 0 is arbitrary, often black.
+    opacity = foreground if photo.alpha is None else np.minimum(foreground, photo.alpha * np.float32(1 / 255))
+    white = 1 - _resample(opacity, crop, size)
+    channels = [_resample(photo.rgb[..., channel] * np.float32(1 / 255) * opacity, crop, size) + white for channel in range(3)]
+    return PreparedImage(
+        pixels=np.clip(np.stack(channels), 0, 1),
+        silhouette=np.clip(_resample(foreground, crop, size), 0, 1),
+        crop=crop,
+        camera=_camera(photo, crop, camera_kind, default_distance),
+    )
+
+
+def _camera(photo: Photo, crop: Crop, kind: CameraKind, default_distance: float) -> Camera:
+    """The camera in the crop's units: distance = focal length / side, offset = (crop centre - principal point) / side, y up."""
+    if kind == "orthographic":
+        return OrthographicCamera()
+    height, width = photo.rgb.shape[:2]
+    principal_x, principal_y = photo.principal_point or (width / 2, height / 2)
+    distance = default_distance if photo.focal_length_px is None else photo.focal_length_px / crop.side
+    return PinholeCamera(distance, (crop.centre_x - principal_x) / crop.side, (principal_y - crop.centre_y) / crop.side)
+
+
+def _resample(channel: FloatImage, crop: Crop, size: int) -> FloatImage:
+    """(H, W) -> (size, size): the crop at its exact place, anti-aliased, 0 outside the image."""
+    left, top = crop.centre_x - crop.side / 2, crop.centre_y - crop.side / 2
+    across = _resample_rows(channel, left, crop.side, size)
+    return _resample_rows(across.T, top, crop.side, size).T
+
+
+def _resample_rows(channel: FloatImage, start: float, length: float, size: int) -> FloatImage:
+    """(h, w) -> (h, size): each row's pixels from `start` to `start + length`, 0 outside.
+
+    Only the part that meets the image is padded, so a narrow image costs no square of its length.
+    """
+    step = length / size
+    reach = math.ceil(max(step, 1.0)) + 1  # the filter's half width in source pixels
+    first = max(0, math.floor((-reach - start) / step))
+    end = min(size, math.ceil((channel.shape[1] + reach - start) / step))
+    low, high = math.floor(start + first * step) - reach, math.ceil(start + end * step) + reach
+    window = np.pad(
+        channel[:, max(low, 0) : min(high, channel.shape[1])], ((0, 0), (max(-low, 0), max(high - channel.shape[1], 0)))
+    )
+    box = (start + first * step - low, 0, start + end * step - low, len(window))
+    # Hamming: as sharp as an area average, exact at sub-pixel places, the identity at scale 1, and never below 0.
+    part = Image.fromarray(window).resize((end - first, len(window)), Image.Resampling.HAMMING, box=box)
+    resampled = np.zeros((len(channel), size), np.float32)
+    resampled[:, first:end] = np.asarray(part)
+    return resampled
+
+
+def _decode(data: bytes, max_pixels: int, what: str) -> tuple[Image.Image, float | None]:
+    """The upright image and its focal length in pixels. The size is judged by the header, before any pixel is decoded."""
+    if not data:
+        raise UnreadableImage(f"{what}: expected a {ACCEPTED} file, got 0 bytes")
+    decoder = next((decoder for is_ours, decoder in DECODERS if is_ours(data[:12])), None)
+    if decoder is None:
+        raise UnsupportedImage(f"{what}: expected a {ACCEPTED} file, got {_describe(data)}")
+    try:
+        image = decoder(BytesIO(data))
+        width, height = image.size
+        if width * height > max_pixels:
+            raise ImageTooLarge(f"{what}: expected at most {max_pixels:,} pixels, got {width}x{height} = {width * height:,}")
+        image.load()
+        return _upright(image)
+    except UnreadableImage:
+        raise
+    except Image.DecompressionBombError as error:  # WebP's decoder and TIFF tiles, before their size is known here
+        raise ImageTooLarge(f"{what}: expected at most {max_pixels:,} pixels, got more: {error}") from error
+    except Exception as error:  # decoders raise whatever their parsing trips over: hostile bytes are no fault of ours
+        raise UnreadableImage(
+            f"{what}: expected a complete {ACCEPTED} file, got {len(data):,} bytes that end in: {error}"
+        ) from error
+
+
+def _describe(data: bytes) -> str:
+    """What bytes that are no accepted image seem to be."""
+    head = data[:256].lstrip()
+    if data[4:8] == b"ftyp":
+        return "an HEIC, AVIF or video file"
+    if data.startswith(b"GIF8"):
+        return "a GIF file"
+    if data.startswith(b"%PDF"):
+        return "a PDF file"
+    if b"<svg" in data[:1024] or head.startswith(b"<?xml"):
+        return "an SVG or XML file"
+    if all(byte in b"\t\n\r" or 32 <= byte for byte in head) and head.isascii():
+        return "text"
+    return f"bytes that start with {data[:8].hex(' ')}"
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, float | None]:
+    """The image as its EXIF orientation wants it seen, and EXIF's focal length in pixels; damaged EXIF counts as none."""
+    try:
+        exif = image.getexif()
+        turn = UPRIGHT_BY_ORIENTATION.get(exif.get(EXIF_ORIENTATION, 1))
+        focal_length_35mm = float(exif.get_ifd(EXIF_IFD).get(EXIF_FOCAL_LENGTH_35MM, 0))
+    except Exception:
+        return image, None
+    diagonal_px = math.hypot(*image.size)
+    known = math.isfinite(focal_length_35mm) and focal_length_35mm > 0
+    focal_length_px = focal_length_35mm * diagonal_px / FULL_FRAME_DIAGONAL if known else None
+    return (image if turn is None else image.transpose(turn)), focal_length_px
+
+
+def _colour_and_alpha(image: Image.Image) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]:
+    """(H, W, 3) and (H, W) uint8 of any mode; alpha is None for an image without transparency."""
+    if image.mode[0] in "IF":  # 16 and 32 bits a pixel, grey
+        grey = _to_8_bits(np.asarray(image))
+        return np.repeat(grey[..., None], 3, axis=2), None
+    if image.has_transparency_data:
+        rgba = np.asarray(image.convert("RGBA"))
+        return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
+    return np.asarray(image.convert("RGB")), None
+
+
+def _to_8_bits(grey: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """Grey values of 16-bit integers, or of numbers whose white is taken as 1, 255 or 65535, whichever holds the largest."""
+    values = np.nan_to_num(grey.astype(np.float32))
+    if grey.dtype.itemsize == 2 and grey.dtype.kind == "u":
+        white = 65535.0
+    else:
+        white = next(white for white in (1.0, 255.0, max(65535.0, float(values.max()))) if values.max() <= white)
+    return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
