@@ -1,0 +1,184 @@
+"""The prepared-shape file: one object, its labelled points and its photographs, in one uncompressed `.npz`."""
+
+import io
+import json
+import os
+import zipfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from model.camera import Camera, OrthographicCamera, PinholeCamera, ViewFrame
+from training.rendering.cameras import ViewCamera
+from training.sampling.pools import POINT_STEPS
+
+CameraKind = Literal["pinhole", "orthographic"]
+
+# Array -> kind and item size, and shape; a letter is a length that must agree wherever it stands, None any length.
+LAYOUT: dict[str, tuple[str, tuple[int | str | None, ...]]] = {
+    "vertices": ("f4", (None, 3)),
+    "faces": ("i4", (None, 3)),
+    "points": ("i2", ("N", 3)),
+    "distance": ("f4", ("N",)),
+    "near_count": ("i8", ()),
+    "image_bytes": ("u1", (None,)),
+    "image_offsets": ("i8", ("V+1",)),
+    "rotation": ("f4", ("V", 3, 3)),
+    "pinhole_scale": ("f4", ("V",)),
+    "pinhole_translation": ("f4", ("V", 3)),
+    "camera_distance": ("f4", ("V",)),
+    "camera_offset": ("f4", ("V", 2)),
+    "orthographic_scale": ("f4", ("V",)),
+    "orthographic_translation": ("f4", ("V", 3)),
+}
+ORIGIN = "origin"  # the one entry beside the layout: where the shape comes from, JSON text as bytes
+
+
+class ShapeFileError(ValueError):
+    """A prepared-shape file is missing, damaged or of another layout; the message names the file."""
+
+
+@dataclass(frozen=True)
+class PreparedShape:
+    """An object with V views and N labelled points. view = scale * rotation @ object + translation, for either camera.
+
+    vertices: (n, 3) float32, object frame, in the sphere of radius 0.5. faces: (m, 3) int32.
+    points: (N, 3) int16, object coordinate = value / 32767. distance: (N,) float32, object units, negative inside the solid.
+    near_count: the first points lie near the surface, the rest are uniform; each part is in random order.
+    image_bytes: uint8, V PNG files (RGBA, straight alpha, square) one after the other; image_offsets: (V + 1,) int64.
+    rotation: (V, 3, 3) float32, camera axes as rows.
+    pinhole_scale (V,), pinhole_translation (V, 3), camera_distance (V,), camera_offset (V, 2): float32, exact.
+    orthographic_scale (V,), orthographic_translation (V, 3): float32, least squares over the surface.
+    origin: what the shape was made from (family, seed, parameters, ...), JSON values.
+    """
+
+    vertices: npt.NDArray[np.float32]
+    faces: npt.NDArray[np.int32]
+    points: npt.NDArray[np.int16]
+    distance: npt.NDArray[np.float32]
+    near_count: int
+    image_bytes: npt.NDArray[np.uint8]
+    image_offsets: npt.NDArray[np.int64]
+    rotation: npt.NDArray[np.float32]
+    pinhole_scale: npt.NDArray[np.float32]
+    pinhole_translation: npt.NDArray[np.float32]
+    camera_distance: npt.NDArray[np.float32]
+    camera_offset: npt.NDArray[np.float32]
+    orthographic_scale: npt.NDArray[np.float32]
+    orthographic_translation: npt.NDArray[np.float32]
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths: dict[str, int] = {}
+        for name, (dtype, shape) in LAYOUT.items():
+            _check_array(name, np.asarray(getattr(self, name)), dtype, shape, lengths)
+        if not 0 <= self.near_count <= len(self.points):
+            raise ShapeFileError(f"near_count: expected 0 to {len(self.points)} (points), found {self.near_count}")
+        ends = self.image_offsets
+        if not (ends[0] == 0 and ends[-1] == len(self.image_bytes) and (np.diff(ends) > 0).all()):
+            raise ShapeFileError(f"image_offsets: expected to rise from 0 to {len(self.image_bytes)}, found {ends.tolist()}")
+
+    @property
+    def view_count(self) -> int:
+        return len(self.rotation)
+
+    @property
+    def points_object(self) -> npt.NDArray[np.float32]:
+        """The labelled points, (N, 3) float32, object frame."""
+        return self.points.astype(np.float32) / np.float32(POINT_STEPS)
+
+    def image(self, view: int) -> npt.NDArray[np.uint8]:
+        """(S, S, 4) uint8, straight alpha, row 0 at the top."""
+        start, end = self.image_offsets[view : view + 2]
+        with Image.open(io.BytesIO(self.image_bytes[start:end].tobytes())) as image:
+            return np.array(image.convert("RGBA"))
+
+    def frame(self, view: int, camera_kind: CameraKind) -> ViewFrame:
+        """The view frame of one picture, as that camera sees it."""
+        if camera_kind == "pinhole":
+            scale, translation = self.pinhole_scale[view], self.pinhole_translation[view]
+        else:
+            scale, translation = self.orthographic_scale[view], self.orthographic_translation[view]
+        return ViewFrame(self.rotation[view], float(scale), translation)
+
+    def camera(self, view: int, camera_kind: CameraKind) -> Camera:
+        """The camera of one picture; an orthographic one is the same everywhere."""
+        if camera_kind == "orthographic":
+            return OrthographicCamera()
+        x, y = self.camera_offset[view]
+        return PinholeCamera(float(self.camera_distance[view]), float(x), float(y))
+
+    def write(self, path: Path) -> None:
+        """Writes the file in one step: it is there completely or not at all. Same content, same bytes."""
+        arrays = {name: np.asarray(getattr(self, name)) for name in LAYOUT}
+        arrays[ORIGIN] = np.frombuffer(json.dumps(self.origin, sort_keys=True).encode(), np.uint8)
+        partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            with partial.open("wb") as file:
+                np.savez(file, **arrays)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads and checks a file."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                missing = sorted(set(LAYOUT) - set(file.files))
+                if missing:
+                    raise ShapeFileError(f"expected the arrays {', '.join(LAYOUT)}, found none named {', '.join(missing)}")
+                origin = json.loads(file[ORIGIN].tobytes()) if ORIGIN in file.files else {}
+                arrays = {name: file[name] for name in LAYOUT}
+                _check_array("near_count", arrays["near_count"], "i8", (), {})
+                return cls(**{**arrays, "near_count": int(arrays["near_count"])}, origin=origin)
+        except ShapeFileError as error:
+            raise ShapeFileError(f"{path}: {error}") from error
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            raise ShapeFileError(f"{path}: expected a prepared shape (.npz), found: {error}") from error
+
+
+def view_arrays(images: list[npt.NDArray[np.uint8]], cameras: list[ViewCamera]) -> dict[str, npt.NDArray[Any]]:
+    """The image and camera arrays of a `PreparedShape`, from its pictures (S, S, 4) uint8 and their cameras."""
+    files = [_png(image) for image in images]
+    return {
+        "image_bytes": np.frombuffer(b"".join(files), np.uint8),
+        "image_offsets": np.cumsum([0, *map(len, files)], dtype=np.int64),
+        "rotation": np.array([c.crop.rotation for c in cameras], np.float32),
+        "pinhole_scale": np.array([c.pinhole_frame.scale for c in cameras], np.float32),
+        "pinhole_translation": np.array([c.pinhole_frame.translation for c in cameras], np.float32),
+        "camera_distance": np.array([c.pinhole.distance for c in cameras], np.float32),
+        "camera_offset": np.array([(c.pinhole.offset_x, c.pinhole.offset_y) for c in cameras], np.float32),
+        "orthographic_scale": np.array([c.orthographic_frame.scale for c in cameras], np.float32),
+        "orthographic_translation": np.array([c.orthographic_frame.translation for c in cameras], np.float32),
+    }
+
+
+def _png(image: npt.NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image, "RGBA").save(file, "PNG", compress_level=4)
+    return file.getvalue()
+
+
+def _check_array(
+    name: str, array: npt.NDArray[Any], dtype: str, shape: tuple[int | str | None, ...], lengths: dict[str, int]
+) -> None:
+    """Compares one array with its line of `LAYOUT`; `lengths` collects what the letters stand for."""
+    expected = f"{name}: expected ({', '.join('any' if n is None else str(n) for n in shape)}) {dtype}"
+    found = f"found {array.shape} {array.dtype.str[1:]}"
+    if array.dtype != np.dtype(dtype) or array.ndim != len(shape):
+        raise ShapeFileError(f"{expected}, {found}")
+    for length, wanted in zip(array.shape, shape, strict=True):
+        if isinstance(wanted, str):
+            letter, extra = wanted[0], wanted.count("+1")
+            wanted = lengths.setdefault(letter, length - extra) + extra
+        if wanted is not None and length != wanted:
+            meaning = ", ".join(f"{letter} = {n}" for letter, n in lengths.items())
+            raise ShapeFileError(f"{expected} with {meaning}, {found}")
+
+
+assert set(LAYOUT) | {ORIGIN} == {f.name for f in fields(PreparedShape)}

@@ -1,0 +1,257 @@
+"""Pictures of a mesh by ray casting (Embree) and numpy shading: light from all around, shadows, mirrored surroundings.
+
+Legend: K surface points, R shadow rays a point, S samples a pixel. Arrays of points are object frame, float32.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore import EmbreeDevice
+from embreex.rtcore_scene import EmbreeScene
+
+from training.rendering.cameras import CropCamera
+from training.rendering.environment import Environment
+from training.rendering.materials import Material
+from training.rendering.normals import corner_normals, face_normals
+
+Float32Array = npt.NDArray[np.float32]
+
+# First look: four rays a pixel, on a rotated grid. Pixels that they find uneven get four more.
+FIRST_OFFSETS = np.array([[0.375, 0.125], [0.875, 0.375], [0.125, 0.625], [0.625, 0.875]], np.float32)
+MORE_OFFSETS = np.array([[0.125, 0.25], [0.625, 0.1], [0.35, 0.9], [0.9, 0.7]], np.float32)
+SMOOTH_SHADOW_RAYS = 20
+EDGE_SHADOW_RAYS = 6
+LIFT = np.float32(1e-3)  # of the object's diameter
+GOLDEN_RATIO = np.float32(0.618034)
+STREAKS = 2048  # cells of the brushing pattern along the object's diameter
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Where rays met the mesh: K points."""
+
+    position: Float32Array  # (K, 3)
+    ray: Float32Array  # (K, 3), unit, from the eye
+    normal: Float32Array  # (K, 3), unit, smooth, towards the eye
+    face_normal: Float32Array  # (K, 3), unit, towards the eye
+
+    @property
+    def lifted(self) -> Float32Array:
+        """(K, 3): where further rays start, a little off the surface so that they do not hit it again."""
+        return self.position + self.face_normal * LIFT
+
+    def __getitem__(self, index: npt.NDArray[np.generic]) -> "_Points":
+        return _Points(self.position[index], self.ray[index], self.normal[index], self.face_normal[index])
+
+
+class Renderer:
+    """One mesh, ready to be seen: vertices (n, 3) float32, faces (m, 3) int32."""
+
+    def __init__(self, vertices: Float32Array, faces: npt.NDArray[np.int32]) -> None:
+        self._device = EmbreeDevice()
+        self._scene = EmbreeScene(self._device)
+        self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
+        self._corner_normals = corner_normals(vertices, faces)
+        self._face_normals = face_normals(vertices, faces).astype(np.float32)
+
+    def render(
+        self, camera: CropCamera, material: Material, environment: Environment, size: int, rng: np.random.Generator
+    ) -> npt.NDArray[np.uint8]:
+        """The camera's crop, (size, size, 4) uint8 sRGB with straight alpha, row 0 at the top."""
+        rows, columns = np.divmod(np.arange(size * size), size)
+        corners = np.stack([columns, rows], axis=1).astype(np.float32)
+        first, seen = self._cast(camera, corners, FIRST_OFFSETS, size)
+        colour, coverage = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
+
+        even = _even_pixels(first, seen)
+        if even.any():
+            point = (np.cumsum(seen).reshape(seen.shape) - 1)[even, 0]  # the pixel's first sample speaks for it
+            points = first[point]
+            shadow = self._shadow(points, environment, SMOOTH_SHADOW_RAYS, rng)
+            shadow = _without_grain(shadow, points, even.reshape(size, size))
+            colour[even] = self._shade(points, shadow, material, environment)
+            coverage[even] = 1.0
+
+        uneven = np.flatnonzero(seen.any(axis=1) & ~even)
+        if len(uneven):
+            more, more_seen = self._cast(camera, corners[uneven], MORE_OFFSETS, size)
+            pixel = np.concatenate([np.repeat(np.arange(len(uneven)), seen[uneven].sum(1)), np.nonzero(more_seen)[0]])
+            points = _joined(first[_rows_of(seen, uneven)], more)
+            shadow = self._shadow(points, environment, EDGE_SHADOW_RAYS, rng)
+            shaded = self._shade(points, shadow, material, environment)
+            hits = np.bincount(pixel, minlength=len(uneven)).astype(np.float32)
+            # Averaging what a display can show, not raw light, keeps edges before lamps smooth.
+            shaded = np.minimum(shaded * np.float32(environment.exposure), 4.0) / np.float32(environment.exposure)
+            total = np.stack([np.bincount(pixel, shaded[:, k], len(uneven)) for k in range(3)], axis=1)
+            colour[uneven] = total / np.maximum(hits, 1)[:, None]
+            coverage[uneven] = hits / (len(FIRST_OFFSETS) + len(MORE_OFFSETS))
+
+        exposure = environment.exposure * rng.uniform(0.5, 0.95)
+        picture = np.concatenate([_display(colour * np.float32(exposure)), coverage[:, None]], axis=1)
+        return (picture * 255 + 0.5).astype(np.uint8).reshape(size, size, 4)
+
+    def _cast(
+        self, camera: CropCamera, corners: Float32Array, offsets: Float32Array, size: int
+    ) -> tuple[_Points, npt.NDArray[np.bool_]]:
+        """Rays through pixels at `corners` (n, 2), S a pixel -> the points met, and which of the (n, S) rays met them."""
+        rays = camera.directions((corners[:, None] + offsets).reshape(-1, 2), size)
+        origins = np.tile(camera.eye.astype(np.float32), (len(rays), 1))
+        met = self._scene.run(origins, rays, output=True)
+        hit = met["primID"] >= 0
+        face, rays = met["primID"][hit], rays[hit]
+        second, third = met["u"][hit, None], met["v"][hit, None]
+        normals = self._corner_normals[face]
+        normal = normals[:, 0] * (1 - second - third) + normals[:, 1] * second + normals[:, 2] * third
+        face_normal = self._face_normals[face]
+        face_normal = face_normal * -np.sign(_dot(face_normal, rays))[:, None]
+        normal = _unit(normal) * np.where(_dot(normal, face_normal) < 0, np.float32(-1), np.float32(1))[:, None]
+        position = origins[hit] + rays * met["tfar"][hit, None]
+        return _Points(position, rays, normal, face_normal), hit.reshape(len(corners), len(offsets))
+
+    def _shadow(self, points: _Points, environment: Environment, count: int, rng: np.random.Generator) -> Float32Array:
+        """(K, 2): the open share of the hemisphere over each point, and the same weighted by the light that comes from there."""
+        rank = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(count)
+        radius, height = np.sqrt(rank), np.sqrt(1 - rank)  # cosine-weighted: a spiral over the disc, lifted to the hemisphere
+        turn = rng.random(len(points.normal), dtype=np.float32)[:, None] + np.arange(count, dtype=np.float32) * GOLDEN_RATIO
+        angle = np.float32(2 * np.pi) * turn
+        tangent, bitangent = _tangents(points.normal)
+        rays = (
+            (radius * np.cos(angle))[..., None] * tangent[:, None]
+            + (radius * np.sin(angle))[..., None] * bitangent[:, None]
+            + height[:, None] * points.normal[:, None]
+        )  # (K, R, 3)
+        origins = np.repeat(points.lifted, count, axis=0)
+        free = self._scene.run(origins, rays.reshape(-1, 3), query="OCCLUDED").reshape(-1, count) < 0
+        weight = environment.soft_weight(rays)
+        return np.stack([free.mean(axis=1, dtype=np.float32), (free * weight).sum(axis=1) / weight.sum(axis=1)], axis=1)
+
+    def _shade(self, points: _Points, shadow: Float32Array, material: Material, environment: Environment) -> Float32Array:
+        """Radiance towards the eye, (K, 3); shadow: (K, 2) as `_shadow` gives it."""
+        normal = _brushed(points, material)
+        colour = _mottled(points.position, material)
+        facing = np.clip(-_dot(points.ray, normal), 0.0, 1.0)
+        open_sky, lit = shadow[:, :1], shadow[:, 1:]
+
+        dielectric = np.float32(1 - material.metallic)
+        # What a hollow does not get from the sky it partly gets from its own walls, the more the lighter they are.
+        lit = lit / (1 - np.float32(0.8) * colour * (1 - lit))
+        diffuse = environment.diffuse(normal) * lit * colour * dielectric
+
+        mirrored = points.ray + 2 * facing[:, None] * normal
+        mirrored -= np.minimum(_dot(mirrored, points.face_normal), 0)[:, None] * 2 * points.face_normal
+        light = environment.reflected(mirrored, material.roughness)
+        blocked, own_light = self._own_reflection(points.lifted, mirrored, colour, environment)
+        # A rough surface mirrors a cone: the single ray tells less of it, the open share of the sky more.
+        blocked = blocked * np.float32(1 - material.roughness) + (1 - open_sky) * np.float32(material.roughness)
+        light = light * (1 - blocked) + own_light * (np.float32(0.25) + np.float32(0.75) * open_sky) * blocked
+        specular_colour = np.float32(0.04) * dielectric + colour * np.float32(material.metallic)
+        return diffuse + _environment_reflectance(specular_colour, facing, material.roughness) * light
+
+    def _own_reflection(
+        self, origin: Float32Array, mirrored: Float32Array, colour: Float32Array, environment: Environment
+    ) -> tuple[Float32Array, Float32Array]:
+        """Whether the part mirrors itself there, (K, 1) 0 or 1, and the radiance of what it mirrors, (K, 3)."""
+        face = self._scene.run(origin, mirrored)
+        normal = self._face_normals[np.maximum(face, 0)]
+        return (face >= 0).astype(np.float32)[:, None], environment.diffuse(normal) * colour * np.float32(0.7)
+
+
+def _even_pixels(points: _Points, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Pixels (n,) whose four rays met one smooth piece of surface, so that one sample is enough."""
+    even = seen.all(axis=1)
+    index = _rows_of(seen, np.flatnonzero(even)).reshape(-1, seen.shape[1])
+    normal, position = points.normal[index], points.position[index]
+    turned = np.einsum("nsk,nk->ns", normal, normal[:, 0]).min(axis=1, initial=1.0)
+    stepped = np.abs(np.einsum("nsk,nk->ns", position - position[:, :1], points.face_normal[index[:, 0]])).max(
+        axis=1, initial=0.0
+    )
+    even[even] = (turned > 0.96) & (stepped < 0.006)
+    return even
+
+
+def _without_grain(shadow: Float32Array, points: _Points, pixels: npt.NDArray[np.bool_]) -> Float32Array:
+    """Averages (K, 2) shadows over 3 x 3 neighbours on the same piece of surface; the K points lie at True of `pixels` (S, S)."""
+    size = len(pixels)
+    number = np.full((size + 2, size + 2), -1, np.int64)
+    number[1:-1, 1:-1][pixels] = np.arange(len(shadow))
+    total, count = shadow.copy(), np.ones((len(shadow), 1), np.float32)
+    for row, column in np.ndindex(3, 3):
+        if row == column == 1:
+            continue
+        neighbour = number[row : row + size, column : column + size][pixels]
+        step = np.abs(_dot(points.position[neighbour] - points.position, points.face_normal))
+        same = (neighbour >= 0) & (_dot(points.normal[neighbour], points.normal) > 0.9) & (step < 0.01)
+        total += np.where(same[:, None], shadow[neighbour], 0)
+        count += same[:, None]
+    return total / count
+
+
+def _rows_of(seen: npt.NDArray[np.bool_], pixels: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Numbers of the points that belong to some pixels, when points are listed pixel by pixel for each True of `seen` (n, S)."""
+    number = np.cumsum(seen).reshape(seen.shape) - 1
+    return number[pixels][seen[pixels]]
+
+
+def _joined(one: _Points, other: _Points) -> _Points:
+    return _Points(
+        np.concatenate([one.position, other.position]),
+        np.concatenate([one.ray, other.ray]),
+        np.concatenate([one.normal, other.normal]),
+        np.concatenate([one.face_normal, other.face_normal]),
+    )
+
+
+def _brushed(points: _Points, material: Material) -> Float32Array:
+    """Shading normals (K, 3), tilted to and fro along the material's axis when it is brushed."""
+    if material.brushing == 0.0:
+        return points.normal
+    axis = np.array(material.axis, np.float32)
+    cell = ((points.position @ axis + np.float32(1.0)) * np.float32(STREAKS / 2)).astype(np.int64)
+    noise = ((cell * 2654435761 >> 7) % 1024).astype(np.float32) / 512 - 1  # one fixed number a streak
+    return _unit(points.normal + (noise * np.float32(material.brushing))[:, None] * axis)
+
+
+def _mottled(position: Float32Array, material: Material) -> Float32Array:
+    """Colour at each point, (K, 3): cast skin, dust and wear as a few slow waves through space."""
+    colour = np.array(material.colour, np.float32)
+    if material.mottling == 0.0:
+        return np.broadcast_to(colour, position.shape)
+    waves = np.random.default_rng(material.pattern_seed).normal(size=(3, 5)).astype(np.float32) * np.float32(14)
+    pattern = np.sin(position @ waves + np.arange(5, dtype=np.float32)).sum(axis=1) * np.float32(material.mottling / 2)
+    return colour * np.clip(1 + pattern, 0.3, 1.7)[:, None]
+
+
+def _environment_reflectance(colour: Float32Array, facing: Float32Array, roughness: float) -> Float32Array:
+    """Share of the mirrored light that a microfacet surface sends on, (K, 3): Karis' fit of the split-sum integral."""
+    x, y = 1 - roughness, 1.0425 - 0.0275 * roughness - 1.0
+    fresnel = np.minimum(x * x, np.exp2(-9.28 * facing)) * x + y
+    scale = -1.04 * fresnel + (1.04 - 0.572 * roughness)
+    bias = 1.04 * fresnel + (0.022 * roughness - 0.04)
+    return (colour * scale[:, None] + bias[:, None]).astype(np.float32)
+
+
+def _display(light: Float32Array) -> Float32Array:
+    """Linear light -> sRGB in [0, 1], highlights rolled off as cameras do (Narkowicz' filmic curve)."""
+    light = light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)
+    light = np.clip(light, 0.0, 1.0)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-8) ** (1 / 2.4) - 0.055)
+
+
+def _tangents(normal: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Two unit vectors across each normal, (K, 3) each (Duff et al. 2017)."""
+    sign = np.where(normal[:, 2] >= 0, np.float32(1), np.float32(-1))
+    a = -1 / (sign + normal[:, 2])
+    b = normal[:, 0] * normal[:, 1] * a
+    tangent = np.stack([1 + sign * normal[:, 0] ** 2 * a, sign * b, -sign * normal[:, 0]], axis=1)
+    bitangent = np.stack([b, sign + normal[:, 1] ** 2 * a, -normal[:, 1]], axis=1)
+    return tangent, bitangent
+
+
+def _dot(one: Float32Array, other: Float32Array) -> Float32Array:
+    return np.einsum("ij,ij->i", one, other)
+
+
+def _unit(vectors: Float32Array) -> Float32Array:
+    return vectors / np.maximum(np.sqrt(_dot(vectors, vectors)), np.float32(1e-9))[:, None]
