@@ -17,7 +17,7 @@ esac
 finish() {
   local status=$?
   ((status == 0)) || "${compose[@]}" logs --tail 50 >&2 || true
-  "${compose[@]}" down --volumes --timeout 45
+  "${compose[@]}" down --volumes --timeout 75
   rm -f "$mesh"
   exit "$status"
 }

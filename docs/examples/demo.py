@@ -30,6 +30,7 @@ from model.preview import render_preview
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "docs" / "sample.png"
 OUT = ROOT / "out"
+SERVE = [str(Path(sys.executable).with_name("monotwin")), "serve"]
 READY_SECONDS = 60
 ANSWER_SECONDS = 300
 STOP_SECONDS = 15
@@ -67,7 +68,7 @@ def main() -> int:
 def running_service(data_dir: Path, log: Path) -> Iterator[httpx.Client]:
     """A client of a service of our own that is ready; the service is stopped with SIGTERM on leaving."""
     port = free_port()
-    command = [str(Path(sys.executable).with_name("monotwin")), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [*SERVE, "--host", "127.0.0.1", "--port", str(port)]
     environment = os.environ | {"MONOTWIN_DATA_DIR": str(data_dir)}
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
