@@ -81,6 +81,15 @@ class DataIndex:
     def path(self, entry: ShapeEntry) -> Path:
         return self.directory / entry.file
 
+    def files(self, split: str) -> list[Path]:
+        """The prepared-shape files of one split."""
+        return [self.path(entry) for entry in self.shapes(split)]
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the files' hashes: the identity of the set."""
+        return hashlib.sha256("".join(entry.sha256 for entry in self.entries).encode()).hexdigest()
+
     def write(self) -> None:
         text = json.dumps(
             {

@@ -128,7 +128,7 @@ class PreparedShape:
     def read(cls, path: Path) -> Self:
         """Reads and checks a file."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 missing = sorted(set(LAYOUT) - set(file.files))
                 if missing:
                     raise ShapeFileError(f"expected the arrays {', '.join(LAYOUT)}, found none named {', '.join(missing)}")
@@ -160,7 +160,7 @@ def view_arrays(images: list[npt.NDArray[np.uint8]], cameras: list[ViewCamera]) 
 
 def _png(image: npt.NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(image, "RGBA").save(file, "PNG", compress_level=4)
+    Image.fromarray(image).save(file, "PNG", compress_level=4)
     return file.getvalue()
 
 

@@ -69,9 +69,9 @@ class Renderer:
         if even.any():
             point = (np.cumsum(seen).reshape(seen.shape) - 1)[even, 0]  # the pixel's first sample speaks for it
             points = first[point]
-            shadow = self._shadow(points, environment, SMOOTH_SHADOW_RAYS, rng)
-            shadow = _without_grain(shadow, points, even.reshape(size, size))
-            colour[even] = self._shade(points, shadow, material, environment)
+            gathered = self._gather(points, material, environment, SMOOTH_SHADOW_RAYS, rng)
+            gathered = _without_grain(gathered, points, even.reshape(size, size))
+            colour[even] = _shade(points, gathered, material, environment)
             coverage[even] = 1.0
 
         uneven = np.flatnonzero(seen.any(axis=1) & ~even)
@@ -79,8 +79,8 @@ class Renderer:
             more, more_seen = self._cast(camera, corners[uneven], MORE_OFFSETS, size)
             pixel = np.concatenate([np.repeat(np.arange(len(uneven)), seen[uneven].sum(1)), np.nonzero(more_seen)[0]])
             points = _joined(first[_rows_of(seen, uneven)], more)
-            shadow = self._shadow(points, environment, EDGE_SHADOW_RAYS, rng)
-            shaded = self._shade(points, shadow, material, environment)
+            gathered = self._gather(points, material, environment, EDGE_SHADOW_RAYS, rng)
+            shaded = _shade(points, gathered, material, environment)
             hits = np.bincount(pixel, minlength=len(uneven)).astype(np.float32)
             # Averaging what a display can show, not raw light, keeps edges before lamps smooth.
             shaded = np.minimum(shaded * np.float32(environment.exposure), 4.0) / np.float32(environment.exposure)
@@ -88,7 +88,7 @@ class Renderer:
             colour[uneven] = total / np.maximum(hits, 1)[:, None]
             coverage[uneven] = hits / (len(FIRST_OFFSETS) + len(MORE_OFFSETS))
 
-        exposure = environment.exposure * rng.uniform(0.5, 0.95)
+        exposure = environment.exposure * rng.uniform(0.45, 0.85)
         picture = np.concatenate([_display(colour * np.float32(exposure)), coverage[:, None]], axis=1)
         return (picture * 255 + 0.5).astype(np.uint8).reshape(size, size, 4)
 
@@ -110,8 +110,14 @@ class Renderer:
         position = origins[hit] + rays * met["tfar"][hit, None]
         return _Points(position, rays, normal, face_normal), hit.reshape(len(corners), len(offsets))
 
-    def _shadow(self, points: _Points, environment: Environment, count: int, rng: np.random.Generator) -> Float32Array:
-        """(K, 2): the open share of the hemisphere over each point, and the same weighted by the light that comes from there."""
+    def _gather(
+        self, points: _Points, material: Material, environment: Environment, count: int, rng: np.random.Generator
+    ) -> Float32Array:
+        """What the rest of the part does to the light at each point, (K, 6) in [0, 1] or radiance:
+
+        share of the hemisphere that is open; the same weighted by the light from there; share of the mirrored surroundings that
+        the part itself hides; and, three columns, the light that comes from those hidden directions instead.
+        """
         rank = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(count)
         radius, height = np.sqrt(rank), np.sqrt(1 - rank)  # cosine-weighted: a spiral over the disc, lifted to the hemisphere
         turn = rng.random(len(points.normal), dtype=np.float32)[:, None] + np.arange(count, dtype=np.float32) * GOLDEN_RATIO
@@ -125,37 +131,40 @@ class Renderer:
         origins = np.repeat(points.lifted, count, axis=0)
         free = self._scene.run(origins, rays.reshape(-1, 3), query="OCCLUDED").reshape(-1, count) < 0
         weight = environment.soft_weight(rays)
-        return np.stack([free.mean(axis=1, dtype=np.float32), (free * weight).sum(axis=1) / weight.sum(axis=1)], axis=1)
+        lit = (free * weight).sum(axis=1) / weight.sum(axis=1)
 
-    def _shade(self, points: _Points, shadow: Float32Array, material: Material, environment: Environment) -> Float32Array:
-        """Radiance towards the eye, (K, 3); shadow: (K, 2) as `_shadow` gives it."""
-        normal = _brushed(points, material)
-        colour = _mottled(points.position, material)
-        facing = np.clip(-_dot(points.ray, normal), 0.0, 1.0)
-        open_sky, lit = shadow[:, :1], shadow[:, 1:]
+        spread = rng.standard_normal(points.normal.shape, np.float32) * np.float32(0.5 * material.roughness**2)
+        face = self._scene.run(points.lifted, _mirrored(points, points.normal) + spread)
+        hidden = (face >= 0)[:, None]
+        wall = environment.diffuse(self._face_normals[face]) * np.float32(0.7) * np.array(material.colour, np.float32)
+        return np.concatenate([free.mean(axis=1, keepdims=True), lit[:, None], hidden, wall * hidden], axis=1, dtype=np.float32)
 
-        dielectric = np.float32(1 - material.metallic)
-        # What a hollow does not get from the sky it partly gets from its own walls, the more the lighter they are.
-        lit = lit / (1 - np.float32(0.8) * colour * (1 - lit))
-        diffuse = environment.diffuse(normal) * lit * colour * dielectric
 
-        mirrored = points.ray + 2 * facing[:, None] * normal
-        mirrored -= np.minimum(_dot(mirrored, points.face_normal), 0)[:, None] * 2 * points.face_normal
-        light = environment.reflected(mirrored, material.roughness)
-        blocked, own_light = self._own_reflection(points.lifted, mirrored, colour, environment)
-        # A rough surface mirrors a cone: the single ray tells less of it, the open share of the sky more.
-        blocked = blocked * np.float32(1 - material.roughness) + (1 - open_sky) * np.float32(material.roughness)
-        light = light * (1 - blocked) + own_light * (np.float32(0.25) + np.float32(0.75) * open_sky) * blocked
-        specular_colour = np.float32(0.04) * dielectric + colour * np.float32(material.metallic)
-        return diffuse + _environment_reflectance(specular_colour, facing, material.roughness) * light
+def _shade(points: _Points, gathered: Float32Array, material: Material, environment: Environment) -> Float32Array:
+    """Radiance towards the eye, (K, 3); gathered: (K, 6) as `Renderer._gather` gives it."""
+    normal = _brushed(points, material)
+    colour = _mottled(points.position, material)
+    open_sky, lit, hidden, own_light = gathered[:, :1], gathered[:, 1:2], gathered[:, 2:3], gathered[:, 3:]
 
-    def _own_reflection(
-        self, origin: Float32Array, mirrored: Float32Array, colour: Float32Array, environment: Environment
-    ) -> tuple[Float32Array, Float32Array]:
-        """Whether the part mirrors itself there, (K, 1) 0 or 1, and the radiance of what it mirrors, (K, 3)."""
-        face = self._scene.run(origin, mirrored)
-        normal = self._face_normals[np.maximum(face, 0)]
-        return (face >= 0).astype(np.float32)[:, None], environment.diffuse(normal) * colour * np.float32(0.7)
+    dielectric = np.float32(1 - material.metallic)
+    # What a hollow does not get from the sky it partly gets from its own walls, the more the lighter they are.
+    lit = lit / (1 - np.float32(0.8) * colour * (1 - lit))
+    diffuse = environment.diffuse(normal) * lit * colour * dielectric
+
+    surroundings = environment.reflected(_unit(_mirrored(points, normal)), material.roughness)
+    # A rough surface mirrors a cone: the single ray tells less of it, the open share of the sky more.
+    closed = hidden * np.float32(1 - material.roughness) + (1 - open_sky) * np.float32(material.roughness)
+    own_light = own_light * (np.float32(0.25) + np.float32(0.75) * open_sky)
+    specular_colour = np.float32(0.04) * dielectric + colour * np.float32(material.metallic)
+    facing = np.clip(-_dot(points.ray, normal), 0.0, 1.0)
+    gloss = _environment_reflectance(specular_colour, facing, material.roughness)
+    return diffuse + gloss * (surroundings * (1 - closed) + own_light)
+
+
+def _mirrored(points: _Points, normal: Float32Array) -> Float32Array:
+    """Directions (K, 3) in which the eye looks after a reflection, kept outside the surface."""
+    mirrored = points.ray - 2 * _dot(points.ray, normal)[:, None] * normal
+    return mirrored - 2 * np.minimum(_dot(mirrored, points.face_normal), 0)[:, None] * points.face_normal
 
 
 def _even_pixels(points: _Points, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -171,19 +180,19 @@ def _even_pixels(points: _Points, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np
     return even
 
 
-def _without_grain(shadow: Float32Array, points: _Points, pixels: npt.NDArray[np.bool_]) -> Float32Array:
-    """Averages (K, 2) shadows over 3 x 3 neighbours on the same piece of surface; the K points lie at True of `pixels` (S, S)."""
+def _without_grain(values: Float32Array, points: _Points, pixels: npt.NDArray[np.bool_]) -> Float32Array:
+    """Averages (K, C) values over 3 x 3 neighbours on the same piece of surface; the K points lie at True of `pixels` (S, S)."""
     size = len(pixels)
     number = np.full((size + 2, size + 2), -1, np.int64)
-    number[1:-1, 1:-1][pixels] = np.arange(len(shadow))
-    total, count = shadow.copy(), np.ones((len(shadow), 1), np.float32)
+    number[1:-1, 1:-1][pixels] = np.arange(len(values))
+    total, count = values.copy(), np.ones((len(values), 1), np.float32)
     for row, column in np.ndindex(3, 3):
         if row == column == 1:
             continue
         neighbour = number[row : row + size, column : column + size][pixels]
         step = np.abs(_dot(points.position[neighbour] - points.position, points.face_normal))
         same = (neighbour >= 0) & (_dot(points.normal[neighbour], points.normal) > 0.9) & (step < 0.01)
-        total += np.where(same[:, None], shadow[neighbour], 0)
+        total += np.where(same[:, None], values[neighbour], 0)
         count += same[:, None]
     return total / count
 

@@ -1,0 +1,207 @@
+"""The prepared-shape file, and the generator that fills a folder with them."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from model.camera import OrthographicCamera, PinholeCamera
+from tests.training import solids
+from training.data import generate as generating
+from training.data.cli import data_app
+from training.data.families import FAMILIES
+from training.data.generate import DataIndex, GenerateConfig, generate, prepare_part, shape_seed
+from training.data.shapes import LAYOUT, PreparedShape, ShapeFileError, view_arrays
+from training.rendering.views import render_views
+from training.sampling.pools import PoolConfig, draw_pool
+from training.sampling.surface import sample_surface
+
+FAMILY = next(iter(FAMILIES))
+SMALL = GenerateConfig(shapes=2, views=2, image_size=32, near_points=300, uniform_points=100, families=(FAMILY,))
+
+
+@pytest.fixture(scope="module")
+def views():
+    rng = np.random.default_rng(0)
+    vertices, faces = solids.angle_bracket()
+    return render_views(vertices, faces, sample_surface(vertices, faces, 500, rng)[0], 3, 48, rng)
+
+
+@pytest.fixture
+def shape(views):
+    vertices, faces = solids.angle_bracket()
+    pool = draw_pool(vertices, faces, PoolConfig(near_points=200, uniform_points=100), np.random.default_rng(1))
+    return PreparedShape(
+        vertices=vertices,
+        faces=faces,
+        points=pool.points,
+        distance=pool.distance,
+        near_count=pool.near_count,
+        **view_arrays([view.image for view in views], [view.camera for view in views]),
+        origin={"family": "bracket", "seed": 3},
+    )
+
+
+def assert_equal(one: PreparedShape, other: PreparedShape) -> None:
+    for name in LAYOUT:
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.origin == other.origin
+
+
+def test_a_shape_comes_back_as_it_was_written(shape, tmp_path):
+    shape.write(tmp_path / "a.npz")
+    assert_equal(PreparedShape.read(tmp_path / "a.npz"), shape)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_the_same_shape_gives_the_same_bytes(shape, tmp_path):
+    for name in ("a.npz", "b.npz"):
+        shape.write(tmp_path / name)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_the_file_holds_the_documented_arrays(shape, tmp_path):
+    shape.write(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        found = {name: file[name].dtype.str[1:] for name in file.files if name != "origin"}
+    assert found == {name: dtype for name, (dtype, _) in LAYOUT.items()}
+
+
+def test_images_frames_and_cameras_are_those_of_the_views(shape, views):
+    points = shape.vertices
+    for number, view in enumerate(views):
+        np.testing.assert_array_equal(shape.image(number), view.image)
+        for kind, camera, frame in (
+            ("pinhole", view.camera.pinhole, view.camera.pinhole_frame),
+            ("orthographic", view.camera.orthographic, view.camera.orthographic_frame),
+        ):
+            recorded = shape.camera(number, kind).project(shape.frame(number, kind).from_object(points))
+            np.testing.assert_allclose(recorded, camera.project(frame.from_object(points)), atol=2e-6)
+    assert isinstance(shape.camera(0, "pinhole"), PinholeCamera)
+    assert isinstance(shape.camera(0, "orthographic"), OrthographicCamera)
+
+
+def test_stored_vertices_touch_the_nine_tenths_of_the_crop(shape):
+    for view in range(shape.view_count):
+        columns = shape.camera(view, "pinhole").project(shape.frame(view, "pinhole").from_object(shape.vertices))
+        assert np.abs(columns[:, :2]).max() == pytest.approx(0.45, abs=1e-5)
+
+
+def test_a_file_that_is_no_shape_is_named(tmp_path):
+    path = tmp_path / "broken.npz"
+    path.write_bytes(b"not a zip file")
+    with pytest.raises(ShapeFileError, match=r"broken\.npz"):
+        PreparedShape.read(path)
+
+
+def test_a_truncated_file_is_named(shape, tmp_path):
+    path = tmp_path / "short.npz"
+    shape.write(path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ShapeFileError, match=r"short\.npz"):
+        PreparedShape.read(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ShapeFileError, match=r"nowhere\.npz"):
+        PreparedShape.read(tmp_path / "nowhere.npz")
+
+
+def test_a_missing_array_is_named(shape, tmp_path):
+    path = tmp_path / "bare.npz"
+    np.savez(path, **{name: np.asarray(getattr(shape, name)) for name in LAYOUT if name != "distance"})
+    with pytest.raises(ShapeFileError, match=r"bare\.npz: .* found none named distance"):
+        PreparedShape.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"distance": np.zeros(7, np.float32)}, r"distance: expected \(N\) f4 with N = 300, found \(7,\) f4"),
+        ({"vertices": np.zeros((4, 3))}, r"vertices: expected \(any, 3\) f4, found \(4, 3\) f8"),
+        ({"camera_offset": np.zeros((2, 2), np.float32)}, r"camera_offset: expected \(V, 2\) f4 with .*V = 3, found \(2, 2\) f4"),
+        ({"near_count": 301}, "near_count: expected 0 to 300"),
+        ({"image_offsets": np.array([0, 5, 5, 9])}, "image_offsets: expected to rise"),
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_refused(shape, changes, message):
+    with pytest.raises(ShapeFileError, match=message):
+        dataclasses.replace(shape, **changes)
+
+
+def test_a_failed_write_leaves_nothing_behind(shape, tmp_path, monkeypatch):
+    def fail(file, **arrays):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("training.data.shapes.np.savez", fail)
+    with pytest.raises(OSError, match="disk full"):
+        shape.write(tmp_path / "a.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_seed_prepares_the_same_part():
+    assert_equal(prepare_part(SMALL, FAMILY, 5), prepare_part(SMALL, FAMILY, 5))
+
+
+def test_seeds_of_shapes_and_sets_differ():
+    assert len({shape_seed(seed, number) for seed in range(10) for number in range(100)}) == 1000
+
+
+def test_generate_fills_a_folder_and_keeps_what_is_there(tmp_path):
+    index = generate(SMALL, tmp_path)
+    assert not index.failures
+    assert DataIndex.read(tmp_path) == dataclasses.replace(index, arguments=json.loads(json.dumps(index.arguments)))
+    for entry in index.entries:
+        shape = PreparedShape.read(index.path(entry))
+        assert (shape.view_count, shape.near_count, len(shape.points)) == (2, 300, 400)
+        assert shape.origin["seed"] == entry.seed
+
+    kept, remade = (index.path(entry) for entry in index.entries)
+    time_kept, content = kept.stat().st_mtime_ns, remade.read_bytes()
+    remade.write_bytes(content[:1000])
+    assert generate(SMALL, tmp_path).entries == index.entries
+    assert kept.stat().st_mtime_ns == time_kept
+    assert remade.read_bytes() == content
+
+
+def test_splits_part_the_entries(tmp_path):
+    entry = generating.ShapeEntry(file="a", family=FAMILY, kind="k", seed=1, split="train", parameters={}, sha256="0")
+    other = dataclasses.replace(entry, file="b", split="test")
+    index = DataIndex(directory=tmp_path, arguments={}, entries=(entry, other))
+    assert index.shapes("train") == [entry]
+    assert index.shapes("test") == [other]
+    assert index.shapes("val") == []
+
+
+def test_a_shape_that_fails_is_listed_with_its_reason(tmp_path, monkeypatch):
+    def fail(config, family, seed):
+        raise RuntimeError("no solid")
+
+    monkeypatch.setattr(generating, "prepare_part", fail)
+    failure = generating._make_or_keep(SMALL, tmp_path, 1)
+    assert failure == generating.FailedShape(family=FAMILY, seed=shape_seed(0, 1), reason="RuntimeError: no solid")
+
+
+@pytest.mark.parametrize(("failed", "code"), [(2, 0), (3, 1)])
+def test_the_command_fails_when_more_than_two_percent_of_the_shapes_do(tmp_path, monkeypatch, failed, code):
+    failures = tuple(generating.FailedShape(family=FAMILY, seed=n, reason="no solid") for n in range(failed))
+    index = DataIndex(directory=tmp_path, arguments={}, entries=(), failures=failures)
+    monkeypatch.setattr("training.data.cli.generate", lambda config, directory, workers: index)
+    result = CliRunner().invoke(data_app, ["generate", "--out", str(tmp_path), "--shapes", "100"])
+    assert result.exit_code == code
+    assert result.output.count("no solid") == failed
+
+
+def test_an_unknown_family_is_refused_in_words(tmp_path):
+    result = CliRunner().invoke(data_app, ["generate", "--out", str(tmp_path), "--shapes", "1", "--families", "teapot"])
+    assert result.exit_code == 2
+    assert "teapot" in result.output
+
+
+def test_an_index_of_another_version_is_refused(tmp_path):
+    (tmp_path / "index.json").write_text('{"version": 99, "arguments": {}, "shapes": [], "failures": []}')
+    with pytest.raises(ShapeFileError, match=r"index\.json.*expected version 1, found 99"):
+        DataIndex.read(tmp_path)
