@@ -1,0 +1,96 @@
+"""What can go wrong between a request and the reconstructor. `app.problems` maps each class to its answer.
+
+MonotwinError (model.errors)
+└── ServiceError
+    ├── MalformedBody           the body breaks off or is not the multipart it claims to be
+    ├── UnsupportedBody         the body is not multipart/form-data
+    ├── BodyTooLarge            more bytes than allowed
+    ├── InvalidFields           missing, unknown, repeated or out-of-range fields
+    ├── NotAcceptable           no format that the client accepts
+    ├── NotReady                starting, draining or failed
+    ├── QueueFull               too many reconstructions wait already
+    └── DeadlineExceeded        the mesh was not ready in time
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model.errors import MonotwinError
+
+
+class ServiceError(MonotwinError):
+    """A request that the service turns down before or beside the reconstruction itself."""
+
+    def members(self) -> dict[str, Any]:
+        """Members that the problem document has beyond the standard ones."""
+        return {}
+
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the answer."""
+        return {}
+
+
+class MalformedBody(ServiceError):
+    """The multipart body cannot be parsed, or ends before its closing boundary."""
+
+
+class UnsupportedBody(ServiceError):
+    """The content type is not multipart/form-data."""
+
+
+class BodyTooLarge(ServiceError):
+    """The body has more bytes than the limit; counted while streaming."""
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """What is wrong with one form field."""
+
+    field: str
+    message: str
+
+
+class InvalidFields(ServiceError):
+    """At least one form field is missing, unknown, repeated or out of range."""
+
+    def __init__(self, *errors: FieldError) -> None:
+        super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
+        self.errors = errors
+
+    def members(self) -> dict[str, Any]:
+        return {"errors": [{"field": error.field, "message": error.message} for error in self.errors]}
+
+
+class NotAcceptable(ServiceError):
+    """The Accept header names no format that is written here."""
+
+
+class NotReady(ServiceError):
+    """The reconstructor is not there: still starting, draining for shutdown, or failed to load."""
+
+    def __init__(self, message: str, state: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.state = state
+        self.retry_after_seconds = retry_after_seconds
+
+    def members(self) -> dict[str, Any]:
+        return {"state": self.state}
+
+    def headers(self) -> Mapping[str, str]:
+        return {} if self.retry_after_seconds is None else {"Retry-After": str(self.retry_after_seconds)}
+
+
+class QueueFull(ServiceError):
+    """As many reconstructions wait as may wait."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.retry_after_seconds)}
+
+
+class DeadlineExceeded(ServiceError):
+    """The mesh was not ready within the deadline; its reconstruction is being stopped."""

@@ -1,0 +1,133 @@
+"""The fields of a request and the bodies of answers, as they show in OpenAPI."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import FieldError, InvalidFields
+from app.problems import FRAMEWORK_PROBLEMS, MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
+from model.formats import FORMATS
+from model.reconstructor import Options
+
+ReadyState = Literal["ready", "busy"]
+
+
+class ReconstructionForm(BaseModel):
+    """The text fields of `POST /reconstruct`. Bounds and defaults are those of `model.reconstructor.Options`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    resolution: int = Field(
+        256,
+        ge=32,
+        le=512,
+        multiple_of=8,
+        description="Cells along the image's side, in steps of 8.",
+        examples=[256],
+    )
+    level: float = Field(0.5, ge=0.05, le=0.95, description="Occupancy at which the surface lies: lower, fatter.", examples=[0.5])
+    keep: Literal["largest", "all"] = Field("largest", description="Connected components to keep.", examples=["largest"])
+    target_faces: int | None = Field(None, ge=100, description="Simplify to about this many triangles.", examples=[20_000])
+    size: float | None = Field(
+        None, gt=0, le=1000, description="Real size along `size_axis` in metres; the mesh is then in metres.", examples=[0.12]
+    )
+    size_axis: Literal["width", "height", "depth"] = Field(
+        "height", description="What `size` measures: x, y or z of the whole object as seen in the photo.", examples=["height"]
+    )
+    background: Literal["auto", "alpha", "mask", "none"] = Field(
+        "auto",
+        description="What separates object and background: the alpha channel, the mask, nothing (the whole image), or what fits.",
+        examples=["auto"],
+    )
+    format: Literal["glb", "obj", "stl", "ply"] | None = Field(
+        None, description="File format of the mesh; overrides the Accept header.", examples=["glb"]
+    )
+
+    @classmethod
+    def parse(cls, fields: dict[str, str]) -> Self:
+        """The checked fields; raises InvalidFields with one entry per bad one."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            entries = [FieldError(str(entry["loc"][0]), f"{entry['msg']}, found {entry['input']!r}") for entry in error.errors()]
+            raise InvalidFields(*entries) from error
+
+    def options(self) -> Options:
+        """The same, for the reconstructor."""
+        return Options(**self.model_dump(exclude={"format"}))
+
+
+TEXT_FIELDS = tuple(ReconstructionForm.model_fields)
+
+
+class BundleIdentity(BaseModel):
+    """Which exported network is served."""
+
+    name: str = Field(examples=["default"])
+    version: str = Field(examples=["1"])
+    sha256: str = Field(description="Digest of the bundle's content.", examples=["9f86d0…"])
+
+
+class Liveness(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+    version: str = Field(description="Version of the service.", examples=["0.1.0"])
+
+
+class Readiness(BaseModel):
+    """The reconstructor is loaded and warm."""
+
+    state: ReadyState = Field(description="`busy`: the queue is full, the next request is turned away.")
+    bundle: BundleIdentity
+    provider: str = Field(description="ONNX Runtime's execution provider.", examples=["CPUExecutionProvider"])
+    reason: str = Field(description="Why this provider.", examples=["auto: no CUDA device"])
+
+
+def request_body() -> dict[str, Any]:
+    """OpenAPI of the multipart body: the two files and the text fields."""
+    fields = ReconstructionForm.model_json_schema()["properties"]
+    files = {
+        "image": {"type": "string", "format": "binary", "description": "The photo: PNG, JPEG, WebP, BMP or TIFF."},
+        "mask": {"type": "string", "format": "binary", "description": "Image of the photo's size, bright where the object is."},
+    }
+    schema = {"type": "object", "required": ["image"], "properties": {**files, **fields}, "additionalProperties": False}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def mesh_response() -> dict[str, Any]:
+    """OpenAPI of a mesh in each format, with its headers."""
+    text = {"schema": {"type": "string"}}
+    return {
+        "description": "The mesh.",
+        "content": {entry.media_type: {"schema": {"type": "string", "format": "binary"}} for entry in FORMATS.values()},
+        "headers": {
+            "Server-Timing": {"description": "Milliseconds of each stage.", **text},
+            "X-Request-ID": {"description": "The request's id, the client's own if it sent one.", **text},
+            "Content-Disposition": {"description": "A file name with the format's extension.", **text},
+            "ETag": {"description": "SHA-256 of the file.", **text},
+        },
+    }
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI of the problems of these statuses, one example for each type."""
+    every = dict.fromkeys((*PROBLEMS.values(), *FRAMEWORK_PROBLEMS))
+    return {
+        status: {
+            "description": "; ".join(dict.fromkeys(problem.title for problem in every if problem.status == status)) + ".",
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/ProblemBody"},
+                    "examples": {
+                        problem.slug: {
+                            "value": {"type": TYPE_PREFIX + problem.slug, "title": problem.title, "status": problem.status}
+                        }
+                        for problem in every
+                        if problem.status == status
+                    },
+                }
+            },
+        }
+        for status in statuses
+    }

@@ -1,0 +1,100 @@
+import subprocess
+import sys
+
+import pytest
+
+from app.problems import PROBLEMS
+from app.schemas import TEXT_FIELDS, ReconstructionForm
+from model.formats import FORMATS
+from model.reconstructor import Options
+
+
+def imports_torch(statement):
+    """Whether a fresh interpreter has torch after this statement."""
+    code = f"import sys\n{statement}\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip() == "True"
+
+
+def test_the_service_does_not_import_torch():
+    assert not imports_torch("import app.main, app.cli")
+
+
+def test_an_import_of_torch_would_be_seen():
+    pytest.importorskip("torch")
+    assert imports_torch("import torch")
+
+
+@pytest.fixture
+def description(client):
+    return client.get("/openapi.json").json()
+
+
+def test_the_description_shows_files_fields_and_bounds(description):
+    body = description["paths"]["/reconstruct"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(body["properties"]) == {"image", "mask", *TEXT_FIELDS}
+    assert body["required"] == ["image"]
+    assert body["properties"]["image"]["format"] == "binary"
+    assert body["properties"]["resolution"]["maximum"] == 512
+    assert all(field["description"] for field in body["properties"].values())
+
+
+def test_the_description_shows_every_mesh_format(description):
+    content = description["paths"]["/reconstruct"]["post"]["responses"]["200"]["content"]
+    assert set(content) == {entry.media_type for entry in FORMATS.values()}
+
+
+def test_the_description_shows_every_problem_of_a_reconstruction(description):
+    responses = description["paths"]["/reconstruct"]["post"]["responses"]
+    for problem in PROBLEMS.values():
+        if problem.slug != "cancelled":  # nobody is there to read it
+            content = responses[str(problem.status)]["content"]
+            assert set(content) == {"application/problem+json"}
+            assert problem.slug in content["application/problem+json"]["examples"]
+    assert {"ProblemBody", "FieldProblem"} <= set(description["components"]["schemas"])
+
+
+def test_every_reference_of_the_description_leads_somewhere(description):
+    def references(node):
+        if isinstance(node, dict):
+            yield from ([node["$ref"]] if "$ref" in node else [])
+            node = list(node.values())
+        if isinstance(node, list):
+            for child in node:
+                yield from references(child)
+
+    found = set(references(description))
+    assert found
+    for reference in found:
+        target = description
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+
+
+def test_the_documentation_page_is_served(client):
+    answer = client.get("/docs")
+    assert answer.status_code == 200
+    assert "swagger" in answer.text
+
+
+def test_the_forms_defaults_are_those_of_the_options():
+    assert ReconstructionForm().options() == Options()
+
+
+@pytest.mark.parametrize("field", ["resolution", "level", "target_faces"])
+def test_the_forms_bounds_are_those_of_the_options(field):
+    """A value at a bound passes both, so that the service refuses nothing that the model takes."""
+    schema = ReconstructionForm.model_json_schema()["properties"][field]
+    schema = next((entry for entry in schema.get("anyOf", []) if entry["type"] != "null"), schema)
+    for bound in (schema.get("minimum"), schema.get("maximum")):
+        if bound is not None:
+            assert getattr(Options(**{field: bound}), field) == bound
+
+
+def test_readiness_tells_bundle_provider_and_reason(client):
+    assert client.get("/health/ready").json() == {
+        "state": "ready",
+        "bundle": {"name": "fake", "version": "1", "sha256": "f" * 64},
+        "provider": "CPUExecutionProvider",
+        "reason": "a test",
+    }

@@ -1,0 +1,48 @@
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import DEFAULT_BUNDLE, Settings
+
+DOCS = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def documented(text):
+    """Variable -> its default as written, from the rows of the table."""
+    return dict(re.findall(r"^\| `(MONOTWIN_\w+)` \| (.+?) \|", text, re.MULTILINE))
+
+
+def as_written(default):
+    if default is None:
+        return "—"
+    return "`model/bundles/default`" if default == DEFAULT_BUNDLE else f"`{default}`"
+
+
+def expected():
+    return {f"MONOTWIN_{name.upper()}": as_written(field.default) for name, field in Settings.model_fields.items()}
+
+
+def test_every_setting_is_documented_with_its_default():
+    assert documented(DOCS.read_text(encoding="utf-8")) == expected()
+
+
+def test_a_setting_that_is_not_documented_would_be_found():
+    without_port = "\n".join(line for line in DOCS.read_text(encoding="utf-8").splitlines() if "MONOTWIN_PORT" not in line)
+    assert set(expected()) - set(documented(without_port)) == {"MONOTWIN_PORT"}
+
+
+def test_every_setting_describes_itself():
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_the_environment_sets_them(monkeypatch):
+    monkeypatch.setenv("MONOTWIN_QUEUE_SIZE", "3")
+    monkeypatch.setenv("MONOTWIN_BUNDLE", "/bundles/mine")
+    assert (Settings().queue_size, Settings().bundle) == (3, Path("/bundles/mine"))
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1
