@@ -25,9 +25,9 @@ WHITE_LIGHTNESS = 95.0  # CIELAB lightness of a background that is white in the 
 OPENING_TOLERANCE = 6.0  # CIELAB units between the border and what is seen of it through the object
 OPENING_SHARE = 5e-4  # share of the image that such an opening has at least
 UNIFORM_SIDE = 1024  # pixels of the longer side on which colours are compared with the border's
-GRABCUT_SIDE = 512  # pixels of the longer side on which GrabCut runs
+GRABCUT_SIDE = 384  # pixels of the longer side on which GrabCut runs
 GRABCUT_MARGIN = 0.04  # share of each side outside the initial rectangle
-GRABCUT_ROUNDS = 5
+GRABCUT_ROUNDS = 4
 EDGE_SIGMA = 0.6  # pixels of the segmented copy
 
 
@@ -72,7 +72,9 @@ def _by_uniform_border(rgb: npt.NDArray[np.uint8]) -> Coverage | None:
     Background is what has the border's colour and is joined to it, so that highlights and parts of that colour stay with the
     object; a soft shadow is background too.
     """
-    lab = cv2.cvtColor(_shrunk(rgb, UNIFORM_SIDE).astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+    lab: npt.NDArray[np.float32] = cv2.cvtColor(
+        _shrunk(rgb, UNIFORM_SIDE).astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB
+    )
     border = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
     colour = np.median(border, axis=0)
     if np.mean(np.linalg.norm(border - colour, axis=1) < BORDER_TOLERANCE) < UNIFORM_SHARE:
@@ -91,9 +93,7 @@ def _openings(difference: npt.NDArray[np.float32], colour: npt.NDArray[np.float3
     and where taking them for the object costs nothing: the crop is composited on white."""
     if colour[0] > WHITE_LIGHTNESS:
         return np.zeros(difference.shape, np.bool_)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(
-        (difference < OPENING_TOLERANCE).astype(np.uint8), connectivity=4
-    )
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats((difference < OPENING_TOLERANCE).astype(np.uint8), connectivity=4)
     large = statistics[:, cv2.CC_STAT_AREA] > OPENING_SHARE * difference.size
     large[0] = False  # label 0: everything of another colour
     return cast(Mask, large[labels])
@@ -102,10 +102,11 @@ def _openings(difference: npt.NDArray[np.float32], colour: npt.NDArray[np.float3
 def _is_shadow(lab: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]) -> Mask:
     """Somewhat darker than the background, of its hue, and changing slowly, unlike an object's edge."""
     darker = colour[0] - lab[..., 0]
-    chroma = np.hypot(lab[..., 1] - colour[1], lab[..., 2] - colour[2])
+    dimmed = lab[..., :1] / max(float(colour[0]), 1.0) * colour[1:]  # colour fades with the light
+    chroma = np.linalg.norm(lab[..., 1:] - dimmed, axis=2)
     smooth = cv2.GaussianBlur(lab[..., 0], (0, 0), 1.0)
     slope = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8))
-    return (darker > 0) & (darker < SHADOW_DARKENING) & (chroma < SHADOW_CHROMA) & (slope < SHADOW_SLOPE)
+    return cast(Mask, (darker > 0) & (darker < SHADOW_DARKENING) & (chroma < SHADOW_CHROMA) & (slope < SHADOW_SLOPE))
 
 
 def _joined_to_border(mask: Mask) -> Mask:

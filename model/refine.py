@@ -117,5 +117,5 @@ def _without_unused_vertices(vertices: npt.NDArray[np.float32], faces: npt.NDArr
     """A mesh of those vertices that faces use, in their order."""
     used = np.zeros(len(vertices), np.bool_)
     used[faces] = True
-    number = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    return Mesh(vertices[used], number[faces], metadata)
+    number = np.cumsum(used) - 1
+    return Mesh(vertices[used], number[faces].astype(np.int32), metadata)
