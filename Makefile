@@ -1,9 +1,11 @@
-# The environment lives in .venv and is made on first use; it needs Python 3.11 or later and no compiler.
+# The environment lives in .venv and is made on first use; it needs Python 3.11 or 3.12 and no compiler. (Later ones: PyMCubes has no
+# wheel for them yet.)
 # `make demo` and `make serve` install what serving needs (no torch), the other targets everything.
 
-# The first of these that is new enough; PYTHON=/path/to/python3 overrides it.
-PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+# The first of these that is supported; PYTHON=/path/to/python3 overrides it.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 # pip's default index decides which build of torch this is. For the small CPU build on Linux:
 # make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH ?= torch==2.13.0
@@ -54,9 +56,8 @@ clean: ## Remove the environment and everything under out/
 	rm -rf $(VENV) out
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Monotwin needs Python 3.11 or later; found: $$(python3 --version 2>&1 || true)." \
-		"Install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or later, got " + sys.version)'
+	@$(or $(PYTHON),false) -c '$(SUPPORTED)' || { echo "Monotwin needs Python 3.11 or 3.12, found $(or $(PYTHON),$$(python3 --version 2>&1))." \
+		"Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.serving: $(REQUIREMENTS) | $(BIN)/python

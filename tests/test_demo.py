@@ -23,7 +23,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = answer
 
     def do_POST(self):
-        assert self.path == "/reconstruct" and b'name="image"; filename="photo.png"' in self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        assert self.path == "/reconstruct" and b'name="image"; filename="photo.png"' in body
         self.answer(pathlib.Path(sys.argv[1]).read_bytes())
 
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()

@@ -58,15 +58,16 @@ def test_each_target_has_a_recipe_that_make_understands(target: str) -> None:
     assert planned.stdout.strip()
 
 
-def test_an_old_python_is_refused_in_words(tmp_path: Path) -> None:
-    """Without an interpreter that is new enough, make says what it needs before it makes anything."""
+@pytest.mark.parametrize("python", ["", "false", "/nowhere/python3"])
+def test_an_unsupported_python_is_refused_in_words(python: str, tmp_path: Path) -> None:
+    """Without an interpreter that fits, make says what it needs before it makes anything."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     for requirement in ("pyproject.toml", "requirements/constraints.txt"):
         (tmp_path / requirement).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / requirement, tmp_path / requirement)
-    refused = subprocess.run(["make", "PYTHON=", "serve"], cwd=tmp_path, capture_output=True, check=False, text=True)
+    refused = subprocess.run(["make", f"PYTHON={python}", "serve"], cwd=tmp_path, capture_output=True, check=False, text=True)
     assert refused.returncode != 0
-    assert "needs Python 3.11 or later" in refused.stderr
+    assert f"Monotwin needs Python 3.11 or 3.12, found {python}" in refused.stderr
     assert not (tmp_path / ".venv").exists()
 
 
