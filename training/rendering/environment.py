@@ -26,7 +26,8 @@ class Environment:
     levels: (5, HEIGHT, 2 * HEIGHT, 3) radiance, blurred as a surface of `LEVEL_ROUGHNESS` would see it.
     harmonics: (9, 3), spherical harmonics of the light that a white diffuse surface sends back.
     soft_luminance: (CUBE_SIDE,) * 3, luminance of a blurred level by direction; a cheap weight for shadow rays.
-    exposure: factor that gives a white card mean radiance 1, as an incident light meter would find it.
+    exposure: factor that brings a white card to radiance 1 when it is turned between its mean and its brightest position,
+        as an incident light meter would find it: independent of what the part looks like.
     """
 
     levels: npt.NDArray[np.float32]
@@ -63,12 +64,13 @@ def environment_from_map(radiance: npt.NDArray[np.float32]) -> Environment:
     basis = _harmonic_basis(directions)
     lobe = np.array([1.0] + [2 / 3] * 3 + [1 / 4] * 5, np.float32)  # a clamped cosine's coefficients, divided by pi
     harmonics = (basis * _solid_angles(HEIGHT).reshape(-1, 1)).T @ radiance.reshape(-1, 3) * lobe[:, None]
-    mean = float(harmonics[0].mean()) * 0.282095
+    harmonics = harmonics.astype(np.float32)
+    card = np.maximum(_harmonic_basis(_directions(8).reshape(-1, 3)) @ harmonics, 0.0).mean(axis=1)
     return Environment(
         levels=np.stack([radiance, *blurred]),
-        harmonics=harmonics.astype(np.float32),
+        harmonics=harmonics,
         soft_luminance=_sample(blurred[1], _cube_directions()).mean(axis=1).reshape((CUBE_SIDE,) * 3),
-        exposure=1.0 / max(mean, 1e-6),
+        exposure=2.0 / float(card.mean() + card.max()),
     )
 
 

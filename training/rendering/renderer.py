@@ -23,9 +23,10 @@ FIRST_OFFSETS = np.array([[0.375, 0.125], [0.875, 0.375], [0.125, 0.625], [0.625
 MORE_OFFSETS = np.array([[0.125, 0.25], [0.625, 0.1], [0.35, 0.9], [0.9, 0.7]], np.float32)
 SMOOTH_SHADOW_RAYS = 20
 EDGE_SHADOW_RAYS = 6
+MIRROR_RAYS = 4
 LIFT = np.float32(1e-3)  # of the object's diameter
 GOLDEN_RATIO = np.float32(0.618034)
-STREAKS = 2048  # cells of the brushing pattern along the object's diameter
+STREAKS = 250  # of brushing along the object's diameter; finer ones alias in small pictures
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Renderer:
             colour[uneven] = total / np.maximum(hits, 1)[:, None]
             coverage[uneven] = hits / (len(FIRST_OFFSETS) + len(MORE_OFFSETS))
 
-        exposure = environment.exposure * rng.uniform(0.45, 0.85)
+        exposure = environment.exposure * rng.uniform(0.5, 0.95)
         picture = np.concatenate([_display(colour * np.float32(exposure)), coverage[:, None]], axis=1)
         return (picture * 255 + 0.5).astype(np.uint8).reshape(size, size, 4)
 
@@ -133,11 +134,15 @@ class Renderer:
         weight = environment.soft_weight(rays)
         lit = (free * weight).sum(axis=1) / weight.sum(axis=1)
 
-        spread = rng.standard_normal(points.normal.shape, np.float32) * np.float32(0.5 * material.roughness**2)
-        face = self._scene.run(points.lifted, _mirrored(points, points.normal) + spread)
+        spread = rng.standard_normal((len(points.normal), MIRROR_RAYS, 3), np.float32) * np.float32(0.3 * material.roughness**2)
+        mirrored = (_mirrored(points, points.normal)[:, None] + spread).reshape(-1, 3)
+        face = self._scene.run(np.repeat(points.lifted, MIRROR_RAYS, axis=0), mirrored)
         hidden = (face >= 0)[:, None]
-        wall = environment.diffuse(self._face_normals[face]) * np.float32(0.7) * np.array(material.colour, np.float32)
-        return np.concatenate([free.mean(axis=1, keepdims=True), lit[:, None], hidden, wall * hidden], axis=1, dtype=np.float32)
+        wall = np.zeros((len(face), 3), np.float32)
+        wall[face >= 0] = environment.diffuse(self._face_normals[face[face >= 0]])
+        wall *= np.float32(0.7) * np.array(material.colour, np.float32)
+        own = np.concatenate([hidden, wall], axis=1).reshape(-1, MIRROR_RAYS, 4).mean(axis=1)
+        return np.concatenate([free.mean(axis=1, keepdims=True), lit[:, None], own], axis=1, dtype=np.float32)
 
 
 def _shade(points: _Points, gathered: Float32Array, material: Material, environment: Environment) -> Float32Array:
@@ -217,8 +222,8 @@ def _brushed(points: _Points, material: Material) -> Float32Array:
     if material.brushing == 0.0:
         return points.normal
     axis = np.array(material.axis, np.float32)
-    cell = ((points.position @ axis + np.float32(1.0)) * np.float32(STREAKS / 2)).astype(np.int64)
-    noise = ((cell * 2654435761 >> 7) % 1024).astype(np.float32) / 512 - 1  # one fixed number a streak
+    streaks = np.random.default_rng(material.pattern_seed).uniform(-1, 1, STREAKS + 1)
+    noise = np.interp(points.position @ axis, np.linspace(-0.5, 0.5, STREAKS + 1), streaks).astype(np.float32)
     return _unit(points.normal + (noise * np.float32(material.brushing))[:, None] * axis)
 
 
