@@ -104,7 +104,7 @@ class Worker:
             self._changed.notify()
         self._thread.join(timeout=self._deadline_seconds)
 
-    async def run(self, work: Work[Result], gone: Callable[[], Awaitable[None]]) -> Result:
+    async def run(self, work: Work[Result], gone: Callable[[], Awaitable[object]]) -> Result:
         """The result of `work`, computed in the worker's thread; `gone()` ends when the client has left.
 
         Raises NotReady or QueueFull at once, DeadlineExceeded or Cancelled while waiting, and whatever `work` raises.

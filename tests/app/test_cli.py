@@ -167,7 +167,7 @@ def test_an_entry_point_adds_its_commands(monkeypatch, capsys):
     def register(commands: typer.Typer) -> None:
         @commands.command("greet")
         def greet() -> None:
-            pass
+            typer.echo("hello")
 
     install(monkeypatch, "further", lambda: register)
     assert run("greet") == 0

@@ -1,7 +1,10 @@
+import asyncio
 import threading
 
+import anyio
 import pytest
 
+from app.errors import DeadlineExceeded
 from app.settings import Settings
 from app.worker import ServiceState, Worker
 from model.errors import BundleError
@@ -66,15 +69,23 @@ def test_the_deadline_is_a_504_and_stops_the_reconstruction(serve, photo, recons
         assert client.reconstruct(photo).status_code == 200
 
 
-def test_a_request_that_waited_too_long_is_never_computed(serve, photo, reconstructor):
-    with serve(Settings(deadline_seconds=0.5), reconstructor) as client:
-        until_ready(client)
-        reconstructor.gate.clear()
-        answers = [client.begin_reconstruct(photo) for _ in range(3)]
-        assert [answer.result(5).status_code for answer in answers] == [504, 504, 504]
-        reconstructor.gate.set()
-        assert client.reconstruct(photo).status_code == 200
-    assert len(reconstructor.asked) == 2
+def test_what_waited_too_long_is_never_computed(reconstructor):
+    worker = Worker(lambda: reconstructor, queue_size=3, deadline_seconds=0.2)
+    worker.start()
+    wait_for(lambda: worker.state is ServiceState.READY)
+    gate, performed = threading.Event(), []
+
+    def work(name):
+        return lambda reconstructor, cancelled: (performed.append(name), gate.wait(5))
+
+    async def ask():
+        return await asyncio.gather(*(worker.run(work(name), asyncio.Event().wait) for name in "abc"), return_exceptions=True)
+
+    assert [type(error) for error in asyncio.run(ask())] == [DeadlineExceeded] * 3
+    assert worker.depth == 0
+    gate.set()
+    worker.close()
+    assert performed == ["a"]
 
 
 def multipart(photo):
@@ -86,8 +97,6 @@ def post_then_leave(client, photo, leave):
     sent = []
 
     async def talk():
-        import anyio
-
         messages = [{"type": "http.request", "body": multipart(photo)}]
 
         async def receive():
