@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from manifold3d import Error, Manifold
 
-from training.data.families import brackets, fasteners, fluid, housings, transmission
+from training.data.families import brackets, fasteners, fluid, housings, machines, structures, transmission
 from training.data.families.part import Family, Part
 
 __all__ = ["FAMILIES", "TEST_FAMILIES", "VALIDATION_FAMILIES", "Family", "Part", "make_part", "split_of"]
@@ -42,6 +42,19 @@ FAMILIES: dict[str, Family] = {
         fluid.PIPE_RUN,
         fluid.TANK,
         fluid.HOSE_FITTING,
+        machines.ELECTRIC_MOTOR,
+        machines.GEARBOX,
+        machines.PUMP,
+        machines.BLOWER_FAN,
+        machines.MACHINE_VISE,
+        machines.COLUMN_PRESS,
+        machines.CONVEYOR,
+        machines.ROBOT_ARM,
+        structures.PROFILE_FRAME,
+        structures.TRUSS,
+        structures.STAIRS,
+        structures.WORK_TABLE,
+        structures.CASTER,
     )
 }
 

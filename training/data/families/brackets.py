@@ -17,7 +17,6 @@ from training.data.families.solids import (
     block,
     cells,
     centred_cylinder,
-    chamfered_extrusion,
     cylinder,
     disc,
     extruded,
@@ -194,11 +193,11 @@ def _draw_boss(rng: np.random.Generator, thickness: float) -> Boss:
 
 def build_machined_plate(p: MachinedPlate) -> Manifold:
     t = p.thickness
-    outline = rounded_rectangle(p.x, p.y, p.corner)
-    for k, (position, width, depth) in enumerate(p.notches):
-        notch = rounded_rectangle(width * p.x, 2 * depth * p.y, 3)
-        outline -= notch.translate((position * p.x, (-1) ** k * p.y / 2))
-    plate = chamfered_extrusion(outline, t, p.chamfer) if p.chamfer else extruded(outline, t)
+    plate = rounded_block(p.x, p.y, t, p.corner, p.chamfer)
+    notches = [
+        extruded(rounded_rectangle(width * p.x, 2 * depth * p.y, 3), 4 * t).translate((position * p.x, (-1) ** k * p.y / 2, -t))
+        for k, (position, width, depth) in enumerate(p.notches)
+    ]
     pockets = [_pocket_tool(p, pocket) for pocket in p.pockets]
     bosses = [
         turned([(0, 1.15 * b.radius), (0.2 * b.height + t, b.radius), (t + b.height, 0.95 * b.radius)], 40).translate(
@@ -209,7 +208,7 @@ def build_machined_plate(p: MachinedPlate) -> Manifold:
     bores = [cylinder(b.bore, t + b.height, 32).translate((b.x * p.x, b.y * p.y, 0.4 * t)) for b in p.bosses]
     screws = screw_hole(p.hole_d, t, p.hole_style)
     holes = [screws.translate((x, s * 0.41 * p.y, t)) for x in spread(p.holes_per_edge, -0.42 * p.x, 0.42 * p.x) for s in (-1, 1)]
-    return subtract(union([subtract(plate, pockets), *bosses]), bores + holes)
+    return subtract(union([subtract(plate, pockets + notches), *bosses]), bores + holes)
 
 
 def _pocket_tool(p: MachinedPlate, pocket: Pocket) -> Manifold:
@@ -319,8 +318,8 @@ def build_slotted_arm(p: SlottedArm) -> Manifold:
     tools = [cylinder(p.large_bore, 3 * p.boss_height).translate((0, 0, -p.boss_height))]
     tools.append(cylinder(p.small_bore, 3 * p.boss_height, 40).translate((p.length, 0, -p.boss_height)))
     room = p.length - p.large_radius - p.small_radius
-    for x in cells(p.slots, p.large_radius, p.large_radius + room) if p.slots else ():
-        tools.append(slot(0.7 * room / p.slots, 0.8 * p.small_radius, 3 * p.boss_height).translate((x, 0, -p.boss_height)))
+    lightening = slot(0.7 * room / max(1, p.slots), 0.8 * p.small_radius, 3 * p.boss_height)
+    tools += [lightening.translate((x, 0, -p.boss_height)) for x in cells(p.slots, p.large_radius, p.large_radius + room)]
     return subtract(union([web, large, small]), tools)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from manifold3d import Manifold
 
 from training.data.families.draws import chance, integer, pick, uniform
@@ -154,36 +155,20 @@ def build_valve(p: Valve) -> Manifold:
 
 
 def _valve_body(p: Valve) -> Manifold:
+    size = p.body_size
     if p.body == "globe":
-        return Manifold.sphere(p.body_size, 48)
+        return Manifold.sphere(size, 48)
     if p.body == "gate":
-        return rounded_block(1.5 * p.body_size, 1.1 * p.body_size * 2, 2.3 * p.pipe, 0.5 * p.body_size, 2).translate(
-            (0, 0, -1.25 * p.pipe)
-        )
-    return along_x(
-        turned(
-            [(-p.body_size, p.pipe), (-0.6 * p.body_size, p.body_size), (0.6 * p.body_size, p.body_size), (p.body_size, p.pipe)],
-            48,
-        )
-    )
+        return rounded_block(1.5 * size, 2.2 * size, 2.3 * p.pipe, 0.5 * size, 2).translate((0, 0, -1.25 * p.pipe))
+    return along_x(turned([(-size, p.pipe), (-0.6 * size, size), (0.6 * size, size), (size, p.pipe)], 48))
 
 
 def _bonnet(p: Valve) -> list[Manifold]:
     r, h = p.bonnet_radius, p.bonnet_height
-    neck = turned(
-        [
-            (0, r),
-            (0.6 * h, r),
-            (0.601 * h, 1.45 * r),
-            (0.85 * h, 1.45 * r),
-            (0.851 * h, 0.9 * r),
-            (1.2 * h, 0.5 * r),
-            (1.6 * h, 0.45 * r),
-        ],
-        48,
-    )
+    neck = turned([(0, r), (0.65 * h, r), (0.85 * h, 0.9 * r), (1.2 * h, 0.5 * r), (1.6 * h, 0.45 * r)], 48)
+    collar = cylinder(1.45 * r, 0.25 * h).translate((0, 0, 0.6 * h))
     bolts = polar(bolt_head(0.2 * r, "hex"), p.bonnet_bolts, 1.2 * r)
-    return [neck, cylinder(0.2 * r, 1.6 * h + p.stem_height, 24), *(bolt.translate((0, 0, 0.85 * h)) for bolt in bolts)]
+    return [neck, collar, cylinder(0.2 * r, 1.6 * h + p.stem_height, 24), *(bolt.translate((0, 0, 0.85 * h)) for bolt in bolts)]
 
 
 def _valve_drive(p: Valve) -> list[Manifold]:
@@ -196,23 +181,11 @@ def _valve_drive(p: Valve) -> list[Manifold]:
     if p.drive == "lever":
         lever = rounded_block(2.6 * size, 2.6 * stem, 1.7 * stem, stem).translate((size, 0, top - stem))
         return [lever, cylinder(2.2 * stem, 2.4 * stem, 24).translate((0, 0, top - 1.2 * stem))]
-    housing = turned(
-        [
-            (0, 0.8 * size),
-            (0.12 * size, 0.95 * size),
-            (0.5 * size, 0.95 * size),
-            (0.75 * size, 0.5 * size),
-            (0.8 * size, 0.2 * size),
-        ],
-        48,
-    )
-    yoke = [
-        block(0.14 * size, 0.35 * size, p.stem_height + 0.9 * p.bonnet_height).translate(
-            (s * 0.5 * size, 0, 0.8 * p.bonnet_height)
-        )
-        for s in (-1, 1)
-    ]
-    return [housing.translate((0, 0, top - 0.1 * size)), *yoke]
+    profile = [(0, 0.8), (0.12, 0.95), (0.5, 0.95), (0.75, 0.5), (0.8, 0.2)]
+    diaphragm = turned([(size * z, size * radius) for z, radius in profile], 48)
+    leg = block(0.14 * size, 0.35 * size, p.stem_height + 0.9 * p.bonnet_height)
+    yoke = [leg.translate((side * 0.5 * size, 0, 0.8 * p.bonnet_height)) for side in (-1, 1)]
+    return [diaphragm.translate((0, 0, top - 0.1 * size)), *yoke]
 
 
 PortFitting = Literal["open", "plug", "nipple"]
@@ -335,10 +308,8 @@ def build_hydraulic_cylinder(p: HydraulicCylinder) -> Manifold:
     if p.rear_end == "eye":
         parts.append(_eye(0.9 * r).rotate((180, 0, 0)).translate((0, 0, 0.1)))
     else:
-        plate = rounded_block(3.6 * r, 2.2 * r, 0.45 * r, 0.3 * r, 1)
-        parts.append(
-            subtract(plate, at_corners(centred_cylinder(0.2 * r, 9 * r, 20), 1.5 * r, 0.75 * r)).translate((0, 0, -0.4 * r))
-        )
+        holes = at_corners(centred_cylinder(0.2 * r, 9 * r, 20), 1.5 * r, 0.75 * r)
+        parts.append(subtract(rounded_block(3.6 * r, 2.2 * r, 0.45 * r, 0.3 * r, 1), holes).translate((0, 0, -0.4 * r)))
     return along_x(union(parts))
 
 
@@ -411,7 +382,7 @@ def build_pipe_run(p: PipeRun) -> Manifold:
             bores.append(place(along_x(cylinder(0.88 * inner, 4 * r, 32)).translate((0, 0, length / 2))))
         if segment.collar:
             solids.append(place(cylinder(1.3 * r, 0.8 * r, 40).translate((0, 0, 0.7 * length))))
-        frame = frame @ _roll(90 * segment.roll)
+        frame = frame @ _lift_and_roll(length, 90 * segment.roll)
         bend_radius = r * p.bend_radius
         solids.append(place(bend(bend_radius, disc(r, 32), segment.degrees)))
         bores.append(place(bend(bend_radius, disc(inner, 32), segment.degrees)))
@@ -421,13 +392,13 @@ def build_pipe_run(p: PipeRun) -> Manifold:
     return subtract(union(solids), bores)
 
 
-def _roll(degrees: float) -> np.ndarray:
-    """(4, 4): a turn about z."""
+def _lift_and_roll(length: float, degrees: float) -> npt.NDArray[np.float64]:
+    """(4, 4): a step along z and a turn about it."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    return np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, length], [0, 0, 0, 1]])
 
 
-def _along_bend(bend_radius: float, degrees: float) -> np.ndarray:
+def _along_bend(bend_radius: float, degrees: float) -> npt.NDArray[np.float64]:
     """(4, 4): from the start frame of a `bend` to its end frame."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return np.array([[c, 0, s, bend_radius * (1 - c)], [0, 1, 0, 0], [-s, 0, c, bend_radius * s], [0, 0, 0, 1]])
@@ -478,11 +449,10 @@ def draw_tank(rng: np.random.Generator) -> Tank:
 def build_tank(p: Tank) -> Manifold:
     r, length = p.radius, p.length
     parts = [dished_shell(r, length, p.dish * r)]
-    parts += [
-        cylinder(1.04 * r, 0.1 * r, 64).translate((0, 0, z * length)) for z in (spread(p.bands, 0.15, 0.8) if p.bands else ())
-    ]
+    band = cylinder(1.04 * r, 0.1 * r, 64)
+    parts += [band.translate((0, 0, place * length)) for place in spread(p.bands, 0.15, 0.8)]
     for nozzle in p.nozzles:
-        stub = _stub(nozzle.radius * r, 1.28 * r).rotate((0, 90, 0))
+        stub = _open_stub(nozzle.radius * r, 1.28 * r).rotate((0, 90, 0))
         parts.append(stub.rotate((0, 0, nozzle.degrees)).translate((0, 0, nozzle.place * length)))
     if p.manway:
         cover = union([_stub(0.34 * r, (0.25 + p.dish) * r), cylinder(0.66 * r, 0.08 * r).translate((0, 0, (0.24 + p.dish) * r))])
@@ -491,14 +461,14 @@ def build_tank(p: Tank) -> Manifold:
 
 
 def _stub(radius: float, length: float) -> Manifold:
-    """A pipe stub with an open end and a drilled flange."""
-    collar = union(
-        [
-            cylinder(radius, length, 32),
-            bolted_flange(1.9 * radius, 0.4 * radius, 6, 0.3 * radius, 1.5 * radius).translate((0, 0, length - 0.4 * radius)),
-        ]
-    )
-    return subtract(collar, [cylinder(0.68 * radius, length, 28).translate((0, 0, 0.85 * length))])
+    """A pipe stub that ends in a drilled flange, solid inside."""
+    flange = bolted_flange(1.9 * radius, 0.4 * radius, 6, 0.3 * radius, 1.5 * radius)
+    return union([cylinder(radius, length, 32), flange.translate((0, 0, length - 0.4 * radius))])
+
+
+def _open_stub(radius: float, length: float) -> Manifold:
+    """A pipe stub with a drilled flange and an open mouth."""
+    return subtract(_stub(radius, length), [cylinder(0.68 * radius, length, 28).translate((0, 0, 0.85 * length))])
 
 
 def _tank_legs(p: Tank) -> list[Manifold]:
@@ -509,14 +479,10 @@ def _tank_legs(p: Tank) -> list[Manifold]:
 
 def _saddles(p: Tank) -> list[Manifold]:
     r = p.radius
-    web = union(
-        [
-            block(0.22 * r, 1.6 * r, 1.1 * r).translate((0, 0, -1.3 * r)),
-            block(0.5 * r, 1.8 * r, 0.1 * r).translate((0, 0, -1.36 * r)),
-        ]
-    )
+    web = block(0.22 * r, 1.6 * r, 1.1 * r).translate((0, 0, -1.3 * r))
+    foot = block(0.5 * r, 1.8 * r, 0.1 * r).translate((0, 0, -1.36 * r))
     # The saddle stops inside the shell, which is solid.
-    return [web.translate((x * p.length, 0, 0)) for x in (0.2, 0.8)]
+    return [part.translate((x * p.length, 0, 0)) for x in (0.2, 0.8) for part in (web, foot)]
 
 
 @dataclass(frozen=True)

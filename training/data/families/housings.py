@@ -77,7 +77,7 @@ def _fins(p: HeatSink) -> list[Manifold]:
     width = p.fill * p.x / p.columns
     fin = block(width, p.y, p.height + 0.1)
     cut = block(2 * p.x, 0.14 * p.y / max(1, p.cross_cuts), p.height + 2)
-    cuts = [cut.translate((0, y, 0)) for y in spread(p.cross_cuts, -0.3 * p.y, 0.3 * p.y)] if p.cross_cuts else []
+    cuts = [cut.translate((0, y, 0)) for y in spread(p.cross_cuts, -0.3 * p.y, 0.3 * p.y)]
     fin = subtract(fin, cuts)
     return [fin.translate((x, 0, p.base - 0.1)) for x in spread(p.columns, -(p.x - width) / 2, (p.x - width) / 2)]
 
@@ -91,14 +91,9 @@ def _pins(p: HeatSink) -> list[Manifold]:
 
 def _radial_sink(p: HeatSink) -> Manifold:
     radius, height = p.x / 2, 1.3 * p.height
-    fin = block(0.64 * radius, 2.2 * p.fill * radius / p.columns * 2, height).translate((0.3 * radius, 0, 0))
-    body = union(
-        [
-            cylinder(0.45 * radius, height),
-            *polar(fin, p.columns, 0.38 * radius, turn=True),
-            cylinder(0.9 * radius, 0.6 * p.base, 64),
-        ]
-    )
+    fin = block(0.64 * radius, 4.4 * p.fill * radius / p.columns, height).translate((0.3 * radius, 0, 0))
+    fins = polar(fin, p.columns, 0.38 * radius, turn=True)
+    body = union([cylinder(0.45 * radius, height), cylinder(0.9 * radius, 0.6 * p.base, 64), *fins])
     return subtract(body, [centred_cylinder(0.26 * radius, 4 * height)])
 
 
@@ -168,9 +163,7 @@ def _cavity(p: Enclosure) -> list[Manifold]:
 def _lid_parts(p: Enclosure) -> list[Manifold]:
     screw = turned([(0, 3.6), (1.6, 3.6), (2.2, 2.8)], 20)
     button = turned([(0, 4.5), (3, 4.5), (4.5, 3.8)], 28)
-    buttons = (
-        [button.translate((x, 0.27 * p.y, p.z - 0.1)) for x in cells(p.buttons, -0.35 * p.x, 0.35 * p.x)] if p.buttons else []
-    )
+    buttons = [button.translate((x, 0.27 * p.y, p.z - 0.1)) for x in cells(p.buttons, -0.35 * p.x, 0.35 * p.x)]
     return [*at_corners(screw.translate((0, 0, p.z - 0.1)), p.x / 2 - 8, p.y / 2 - 8), *buttons]
 
 
@@ -196,9 +189,8 @@ def _front_feature(p: Enclosure, feature: FrontFeature, x: float) -> tuple[list[
         vent = upright(rounded_rectangle(0.32 * d, 0.5 * p.z, 0.15 * d), 2 * p.wall).translate(place)
         return [], [vent.translate((s * 0.75 * d, 0, 0)) for s in (-1.5, -0.5, 0.5, 1.5)]
     if feature == "socket":
-        socket = subtract(
-            rounded_block(2.4 * d, 2.4 * d, 0.6 * d, 0.4 * d), [cylinder(0.8 * d, 2 * d, 28).translate((0, 0, 0.15 * d))]
-        )
+        recess = cylinder(0.8 * d, 2 * d, 28).translate((0, 0, 0.15 * d))
+        socket = subtract(rounded_block(2.4 * d, 2.4 * d, 0.6 * d, 0.4 * d), [recess])
         return [socket.rotate((90, 0, 0)).translate((x, -p.y / 2 + 0.2, 0.45 * p.z))], []
     return [], []
 

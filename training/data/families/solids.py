@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -75,7 +76,7 @@ def at_corners(solid: Manifold, x: float, y: float) -> list[Manifold]:
 
 
 def spread(count: int, low: float, high: float) -> list[float]:
-    """`count` equally spaced positions from low to high, both included; the middle for a count of one."""
+    """`count` equally spaced positions from low to high, both included; the middle for a count of one, none for 0."""
     return [(low + high) / 2] if count == 1 else [low + (high - low) * k / (count - 1) for k in range(count)]
 
 
@@ -192,18 +193,6 @@ def slot(length: float, width: float, depth: float) -> Manifold:
     return extruded(rounded_rectangle(length, width, 0.49 * width), depth)
 
 
-def chamfered_extrusion(section: CrossSection, height: float, chamfer: float) -> Manifold:
-    """An extrusion of any section whose top and bottom edges step in over the chamfer, in four slices of offset outlines."""
-    steps = 4
-    slices = [extruded(section, height - 2 * chamfer).translate((0, 0, chamfer))]
-    for k in range(steps):
-        inset = section.offset(-chamfer * (k + 0.5) / steps, JoinType.Round, 2.0, 32)
-        slices.append(
-            extruded(inset, height - 2 * chamfer * (1 - (k + 1) / steps)).translate((0, 0, chamfer * (1 - (k + 1) / steps)))
-        )
-    return union(slices)
-
-
 # Round solids
 
 
@@ -255,7 +244,7 @@ def bend(bend_radius: float, section: CrossSection, degrees: float, segments: in
 def swept_ball(path: Sequence[Point3], radius: float, segments: int = 16) -> Manifold:
     """A round bar along a polyline, with round ends and joints."""
     ball = Manifold.sphere(radius, segments)
-    return union(hull([ball.translate(a), ball.translate(b)]) for a, b in zip(path[:-1], path[1:], strict=True))
+    return union(hull([ball.translate(a), ball.translate(b)]) for a, b in pairwise(path))
 
 
 # Fasteners and holes

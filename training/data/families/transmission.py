@@ -352,7 +352,7 @@ def build_coupling(p: Coupling) -> Manifold:
     r, length, gap = p.radius, p.hub_length, p.gap
     half = _jaw_half(p)
     pitch = 180 / p.jaws
-    other = upside_down_about(half.rotate((0, 0, pitch)), length + gap / 2)
+    other = _turned_over(half.rotate((0, 0, pitch)), length + gap / 2)
     spider = _spider(p).translate((0, 0, length + 0.1 * gap))
     body = union([half, other, spider])
     screw = cylinder(p.set_screw_radius, 2 * r, 20).rotate((-90, 0, 0))
@@ -387,7 +387,7 @@ def _spider(p: Coupling) -> Manifold:
     return union([lobes, tube(0.5 * r, p.bore - 0.5, height)])
 
 
-def upside_down_about(solid: Manifold, z: float) -> Manifold:
+def _turned_over(solid: Manifold, z: float) -> Manifold:
     """The solid turned by half a turn about the x direction at the given height."""
     return solid.rotate((180, 0, 0)).translate((0, 0, 2 * z))
 
