@@ -72,9 +72,8 @@ def _by_uniform_border(rgb: npt.NDArray[np.uint8]) -> Coverage | None:
     Background is what has the border's colour and is joined to it, so that highlights and parts of that colour stay with the
     object; a soft shadow is background too.
     """
-    lab: npt.NDArray[np.float32] = cv2.cvtColor(
-        _shrunk(rgb, UNIFORM_SIDE).astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB
-    )
+    small = _shrunk(rgb, UNIFORM_SIDE).astype(np.float32) / np.float32(255)
+    lab = cast(npt.NDArray[np.float32], cv2.cvtColor(small, cv2.COLOR_RGB2LAB))
     border = np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]])
     colour = np.median(border, axis=0)
     if np.mean(np.linalg.norm(border - colour, axis=1) < BORDER_TOLERANCE) < UNIFORM_SHARE:

@@ -100,8 +100,9 @@ def _from_manifold(solid: manifold3d.Manifold, metadata: dict[str, Any]) -> Mesh
 
 def _connected_bodies(vertex_count: int, faces: npt.NDArray[np.int32]) -> IntArray:
     """(vertex_count,) int64: for each vertex the lowest vertex that faces join it to (union-find, all edges at once)."""
-    root = np.arange(vertex_count)
-    start, end = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
+    root: IntArray = np.arange(vertex_count)
+    start: IntArray = faces[:, [0, 1]].ravel().astype(np.int64)
+    end: IntArray = faces[:, [1, 2]].ravel().astype(np.int64)
     while True:
         start, end = root[start], root[end]
         open_edges = start != end

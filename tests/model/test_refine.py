@@ -1,0 +1,117 @@
+"""One body, fewer faces: still closed, still the same object."""
+
+import numpy as np
+import pytest
+
+from model.mesh import Mesh
+from model.refine import keep_largest, limit_faces
+from tests.model.fields import box, hollow, mesh_of, moved, sphere, torus, union
+
+
+def holed_plate(n=97):
+    """Seven by seven openings, a few faces wide once simplified: edge collapse tears it."""
+    openings = [moved(box(0.02, 0.02, 1), x, y, 0) for x in np.linspace(-0.3, 0.3, 7) for y in np.linspace(-0.3, 0.3, 7)]
+    return mesh_of(hollow(box(0.4, 0.4, 0.03), union(*openings)), n)
+
+
+def test_the_body_of_largest_volume_is_kept_exactly():
+    big, small = sphere(0.25), moved(sphere(0.1), 0.38, 0.38, 0.38)
+    kept, alone = keep_largest(mesh_of(union(small, big))), mesh_of(big)
+    assert len(kept.faces) == len(alone.faces)
+    assert kept.volume == pytest.approx(alone.volume, rel=1e-5)
+    assert kept.is_watertight
+
+
+def test_volume_decides_and_not_the_number_of_faces():
+    """A thin grid has more faces than the solid block beside it."""
+    block = moved(box(0.15, 0.4, 0.2), -0.3, 0, 0)
+    rods = union(*[moved(box(0.01, 0.45, 0.01), x, 0, z) for x in (0.1, 0.2, 0.3, 0.4) for z in np.linspace(-0.4, 0.4, 9)])
+    joined = union(rods, moved(box(0.18, 0.01, 0.42), 0.25, 0, 0))
+    assert len(mesh_of(joined).faces) > len(mesh_of(block).faces)
+    kept = keep_largest(mesh_of(union(block, joined)))
+    assert kept.bounds[1, 0] < 0
+
+
+def test_a_cavity_is_filled_since_its_surface_is_a_body_of_its_own():
+    kept = keep_largest(mesh_of(hollow(sphere(0.4), sphere(0.2))))
+    assert kept.euler_characteristic == 2
+    assert kept.volume == pytest.approx(4 / 3 * np.pi * 0.4**3, rel=0.005)
+
+
+def test_keeping_the_largest_of_one_changes_nothing_and_twice_is_once():
+    mesh = mesh_of(torus()).with_metadata(units="metre")
+    kept = keep_largest(mesh)
+    np.testing.assert_array_equal(kept.faces, mesh.faces)
+    np.testing.assert_array_equal(kept.vertices, mesh.vertices)
+    assert kept.metadata == mesh.metadata
+    np.testing.assert_array_equal(keep_largest(kept).faces, kept.faces)
+
+
+def test_a_long_chain_of_faces_is_one_body():
+    """Union-find over a strip whose vertices are numbered at random."""
+    n = 4001
+    number = np.random.default_rng(0).permutation(n).astype(np.int32)
+    faces = np.stack([number[:-2], number[1:-1], number[2:]], axis=1)
+    strip = Mesh(np.random.default_rng(1).normal(size=(n, 3)).astype(np.float32), faces)
+    assert len(keep_largest(strip).faces) == len(faces)
+
+
+def test_no_faces_stay_no_faces():
+    empty = Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
+    assert keep_largest(empty) is empty
+    assert limit_faces(empty, 10) is empty
+
+
+@pytest.mark.parametrize("target", [5000, 1000, 200])
+@pytest.mark.parametrize(("solid", "euler"), [(sphere(), 2), (torus(), 0), (box(0.4, 0.4, 0.015), 2)])
+def test_the_face_limit_is_honoured_and_the_mesh_stays_closed(solid, euler, target):
+    mesh = mesh_of(solid).with_metadata(units="metre")
+    limited = limit_faces(mesh, target)
+    assert 0.9 * target <= len(limited.faces) <= target
+    assert limited.is_watertight
+    assert limited.euler_characteristic == euler
+    assert limited.volume == pytest.approx(mesh.volume, rel=0.15 if target == 200 else 0.05)
+    assert limited.metadata == mesh.metadata
+
+
+def test_a_mesh_within_the_limit_is_returned_as_it_is():
+    mesh = mesh_of(sphere(), 32)
+    assert limit_faces(mesh, len(mesh.faces)) is mesh
+
+
+def test_openings_that_would_tear_are_given_up_for_the_limit_and_not_the_closed_surface():
+    mesh = holed_plate()
+    assert mesh.euler_characteristic == 2 - 2 * 49
+    limited = limit_faces(mesh, 100)
+    assert limited.is_watertight
+    assert len(limited.faces) <= 100
+    assert 0.5 * mesh.volume < limited.volume < 1.5 * mesh.volume
+
+
+def test_a_limit_out_of_reach_gives_the_smallest_closed_mesh_and_says_so():
+    mesh = mesh_of(torus())
+    limited = limit_faces(mesh, 4)  # no closed surface with a hole has so few faces
+    assert limited.is_watertight
+    assert 4 < len(limited.faces) < 100
+    record = limited.metadata["face_limit"]
+    assert (record["target_faces"], record["faces"]) == (4, len(limited.faces))
+    assert "open" in record["reason"]
+
+
+def test_where_edge_collapse_tears_the_surface_the_limit_is_still_met(monkeypatch):
+    """The other simplification takes over from what collapse reached."""
+    mesh = mesh_of(sphere(), 32)
+    collapse = limit_faces.__globals__["_collapse"]
+    torn = Mesh(mesh.vertices, mesh.faces[:-1])
+    monkeypatch.setattr("model.refine._collapse", lambda mesh, target: torn if target < 1000 else collapse(mesh, target))
+    limited = limit_faces(mesh, 500)
+    assert limited.is_watertight
+    assert len(limited.faces) <= 500
+    assert "face_limit" not in limited.metadata
+
+
+def test_an_open_mesh_is_returned_whole_with_the_reason():
+    mesh = mesh_of(sphere(), 32)
+    torn = Mesh(mesh.vertices, mesh.faces[: len(mesh.faces) // 2])
+    limited = limit_faces(torn, 100)
+    assert limited.metadata["face_limit"]["faces"] == len(torn.faces) == len(limited.faces)
