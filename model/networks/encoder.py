@@ -113,5 +113,3 @@ class ImageEncoder(nn.Module):
 def load_backbone_weights(encoder: ImageEncoder, state: dict[str, Tensor]) -> None:
     """Loads a torchvision ResNet-18 state dict (its classifier `fc.*` is left out); raises RuntimeError on other keys or shapes."""
     encoder.backbone.load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})
-
-

@@ -1,0 +1,179 @@
+"""The main path: photo -> field -> grid -> surface -> mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from model.errors import Cancelled, InvalidOption
+from model.field import Float32, QueryGrid
+from model.foreground import Background, find_foreground
+from model.hierarchy import query_hierarchically
+from model.image import Photo, PreparedImage, prepare
+from model.isosurface import extract_surface
+from model.mesh import Mesh
+from model.preview import silhouette
+from model.refine import keep_largest, limit_faces
+from model.runtime.bundle import ModelBundle, read_bundle
+from model.runtime.onnx_field import OnnxField, OnnxNetwork
+from model.runtime.sessions import Device
+
+Keep = Literal["largest", "all"]
+SizeAxis = Literal["width", "height", "depth"]
+Stage = Callable[[str], AbstractContextManager[object]]
+
+MIN_RESOLUTION, MAX_RESOLUTION, RESOLUTION_STEP = 32, 512, 8
+MIN_FACES = 100
+_AXES: dict[SizeAxis, int] = {"width": 0, "height": 1, "depth": 2}
+_MARGIN_PIXELS = 2  # columns this far outside the silhouette are still asked: its edge is uncertain by about a pixel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a caller may choose. Raises InvalidOption on values out of range.
+
+    resolution: cells along the image's side, a multiple of 8; level: the iso-level; keep: the largest component or all of them;
+    target_faces: an upper bound, None for as many as marching cubes makes; size: metres of the object along `size_axis`
+    (width x, height y, depth z as seen in the photo), None for view-frame units; background: see `find_foreground`.
+    """
+
+    resolution: int = 256
+    level: float = 0.5
+    keep: Keep = "largest"
+    target_faces: int | None = None
+    size: float | None = None
+    size_axis: SizeAxis = "height"
+    background: Background = "auto"
+
+    def __post_init__(self) -> None:
+        if not MIN_RESOLUTION <= self.resolution <= MAX_RESOLUTION or self.resolution % RESOLUTION_STEP:
+            raise InvalidOption(
+                f"resolution: expected a multiple of {RESOLUTION_STEP} from {MIN_RESOLUTION} to {MAX_RESOLUTION}, got {self.resolution}"
+            )
+        if not 0.05 <= self.level <= 0.95:
+            raise InvalidOption(f"level: expected 0.05 to 0.95, got {self.level}")
+        if self.keep not in ("largest", "all"):
+            raise InvalidOption(f"keep: expected largest or all, got {self.keep}")
+        if self.target_faces is not None and self.target_faces < MIN_FACES:
+            raise InvalidOption(f"target_faces: expected {MIN_FACES} or more, got {self.target_faces}")
+        if self.size is not None and not (0 < self.size < float("inf")):
+            raise InvalidOption(f"size: expected a positive number of metres, got {self.size}")
+        if self.size_axis not in _AXES:
+            raise InvalidOption(f"size_axis: expected one of {', '.join(_AXES)}, got {self.size_axis}")
+
+
+class Reconstructor:
+    """A loaded bundle, ready to turn photos into meshes. Not to be used by two threads at once."""
+
+    def __init__(self, bundle: ModelBundle, network: OnnxNetwork) -> None:
+        self.bundle = bundle
+        self.network = network
+
+    @classmethod
+    def load(cls, bundle_dir: Path, device: Device = "auto", threads: int | None = None) -> Reconstructor:
+        """Reads and verifies a bundle and opens it on a device; raises BundleError or ProviderError."""
+        bundle = read_bundle(bundle_dir)
+        return cls(bundle, OnnxNetwork.load(bundle, device, threads))
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that runs the network."""
+        return self.network.decoder.provider
+
+    @property
+    def provider_reason(self) -> str:
+        """Why it runs there, in words."""
+        return self.network.decoder.reason
+
+    def reconstruct(
+        self,
+        photo: Photo,
+        options: Options = Options(),
+        mask: npt.NDArray[np.bool_] | None = None,
+        *,
+        stage: Stage = lambda name: nullcontext(),
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Mesh:
+        """Photo -> closed mesh in the view frame (metres when `options.size` is given).
+
+        mask: (H, W) bool, True on the object; stage: a context manager entered around each stage, by name, to time it;
+        cancelled: asked between stages and decoder calls, ends the work with Cancelled. Raises children of ReconstructionError.
+        """
+        with stage("prepare"):
+            prepared = self.prepare(photo, options, mask)
+        with stage("encode"):
+            field = self.encode(prepared, QueryGrid(options.resolution), cancelled)
+        with stage("query"):
+            values = query_hierarchically(field, options.level)
+        with stage("extract"):
+            surface = extract_surface(values, options.level, field.grid.origin, field.grid.spacing)
+        if cancelled():
+            raise Cancelled("refine: stopped, nobody waits for the mesh any more")
+        with stage("refine"):
+            return self.refine(surface, prepared, options)
+
+    def warm_up(self) -> None:
+        """Runs once at a small size, so that the first photo does not pay for memory and kernels being set up."""
+        disc = np.zeros((64, 64), np.float32)
+        cv2.circle(disc, (32, 32), 24, 1.0, -1)
+        photo = Photo(rgb=np.full((64, 64, 3), 128, np.uint8), alpha=(disc * 255).astype(np.uint8))
+        field = self.encode(self.prepare(photo, Options(), None), QueryGrid(MIN_RESOLUTION))
+        query_hierarchically(field, 0.5)
+
+    def prepare(self, photo: Photo, options: Options, mask: npt.NDArray[np.bool_] | None) -> PreparedImage:
+        """The object found, cropped and laid into the network's square."""
+        manifest = self.bundle.manifest
+        foreground = find_foreground(photo, mask, options.background)
+        return prepare(photo, foreground, manifest.image_size, manifest.camera, manifest.default_distance)
+
+    def encode(self, prepared: PreparedImage, grid: QueryGrid, cancelled: Callable[[], bool] = lambda: False) -> OnnxField:
+        """The encoder runs once; the field that comes back is asked many times."""
+        manifest = self.bundle.manifest
+        mean, std = (np.array(values, np.float32).reshape(3, 1, 1) for values in (manifest.mean, manifest.std))
+        image = np.ascontiguousarray(((prepared.pixels - mean) / std)[None])
+        return self.network.encode(image, grid, _observed_columns(prepared.silhouette, grid), cancelled)
+
+    def refine(self, surface: Mesh, prepared: PreparedImage, options: Options) -> Mesh:
+        """Columns (u, v, z) -> view frame, then components, faces, size; the metadata say what was done."""
+        mesh = keep_largest(surface) if options.keep == "largest" else surface
+        coverage = _silhouette_iou(mesh, prepared.silhouette)
+        mesh = replace(mesh, vertices=prepared.camera.unproject(mesh.vertices).astype(np.float32))
+        if options.target_faces is not None:
+            mesh = limit_faces(mesh, options.target_faces)
+        if options.size is not None:
+            low, high = mesh.bounds[:, _AXES[options.size_axis]]
+            mesh = mesh.scaled(options.size / float(high - low))
+        return mesh.with_metadata(
+            bundle=f"{self.bundle.name} {self.bundle.version}",
+            bundle_sha256=self.bundle.sha256,
+            units="metre" if options.size is not None else "silhouette side / 0.9",
+            scale_source="declared" if options.size is not None else "none",
+            level=options.level,
+            resolution=options.resolution,
+            watertight=mesh.is_watertight,
+            volume=mesh.volume,
+            silhouette_coverage=round(coverage, 4),
+        )
+
+
+def _observed_columns(coverage: Float32, grid: QueryGrid) -> npt.NDArray[np.bool_]:
+    """(S, S) silhouette coverage -> (n_u, n_v): the columns within `_MARGIN_PIXELS` of the object."""
+    size = len(coverage)
+    kernel = np.ones((2 * _MARGIN_PIXELS + 1,) * 2, np.uint8)
+    grown = cv2.dilate((coverage > 0.02).astype(np.uint8), kernel)
+    pixel = np.clip(np.floor((grid.lateral + 0.5) * size), 0, size - 1).astype(np.intp)
+    observed: npt.NDArray[np.bool_] = grown[pixel[::-1][None, :], pixel[:, None]].astype(np.bool_)  # v runs up, rows run down
+    return observed
+
+
+def _silhouette_iou(surface: Mesh, coverage: Float32) -> float:
+    """IoU of the mesh's silhouette, in columns (u, v, z), with the photo's."""
+    seen, wanted = silhouette(surface.vertices[:, :2], surface.faces, len(coverage)), coverage > 0.5
+    return float((seen & wanted).sum() / max(1, (seen | wanted).sum()))

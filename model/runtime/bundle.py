@@ -1,0 +1,157 @@
+"""A bundle: the folder that training exports and serving loads.
+
+    encoder.onnx         (image, lateral) -> feature plane
+    decoder.onnx         (plane, columns, depths) -> occupancy
+    weights.safetensors  the unfolded network, fp16, to go on training from; serving does not read it
+    manifest.json        what all of it is, with the sha256 of each file
+    README.md            the model card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model.camera import FILL, HALF_DEPTH
+from model.errors import BundleError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ENCODER, DECODER, WEIGHTS = "encoder.onnx", "decoder.onnx", "weights.safetensors"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Frame(_Strict):
+    """The frame the network was trained in; it must be this version's."""
+
+    fill: float = FILL
+    half_depth: float = HALF_DEPTH
+
+
+class Labels(_Strict):
+    """How occupancy falls off outside the solid: v(d, s) with the last s of training; None for binary labels."""
+
+    final_s: float | None
+    d_star_voxels: float
+    voxels_per_side: int
+
+
+class Origin(_Strict):
+    """What the bundle was made from."""
+
+    run: dict[str, Any]
+    data_digest: str
+    commit: str
+    steps: int
+    minutes: float
+
+
+class Manifest(_Strict):
+    """manifest.json."""
+
+    format: Literal[1] = FORMAT
+    name: str
+    version: str
+    opset: int
+    image_size: int = Field(ge=32)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    camera: Literal["pinhole", "orthographic"]
+    default_distance: float
+    """The pinhole's distance in crop sides where a picture does not tell its focal length."""
+    level: float = 0.5
+    frame: Frame = Frame()
+    labels: Labels
+    network: dict[str, Any]
+    parameters: int
+    origin: Origin
+    metrics: dict[str, Any] = {}
+    licence: str
+    attribution: tuple[str, ...] = ()
+    files: dict[str, str]
+    """File name -> sha256."""
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A verified bundle on disk."""
+
+    directory: Path
+    manifest: Manifest
+    sha256: str
+    """Of manifest.json, which holds the other files' hashes: the bundle's identity."""
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    def path(self, file: str) -> Path:
+        """The path of one of the bundle's files."""
+        return self.directory / file
+
+
+def read_bundle(directory: Path) -> ModelBundle:
+    """Reads the manifest and verifies the graphs; BundleError says what was expected and what was found."""
+    manifest_file = directory / MANIFEST
+    try:
+        text = manifest_file.read_bytes()
+        manifest = Manifest.model_validate_json(text)
+    except FileNotFoundError:
+        raise BundleError(f"{directory}: expected a bundle folder with {MANIFEST}, found none") from None
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BundleError(f"{manifest_file}: expected a manifest of format {FORMAT}, found {faults}") from None
+    if manifest.frame != Frame():
+        raise BundleError(f"{manifest_file}: expected the frame {Frame()}, found {manifest.frame}")
+    bundle = ModelBundle(directory, manifest, hashlib.sha256(text).hexdigest())
+    for file in (ENCODER, DECODER):
+        verify_file(bundle, file)
+    return bundle
+
+
+def verify_file(bundle: ModelBundle, file: str) -> None:
+    """Compares a file with the manifest's sha256."""
+    expected = bundle.manifest.files.get(file)
+    if expected is None:
+        raise BundleError(f"{bundle.directory}: expected {file} in the manifest, found {sorted(bundle.manifest.files)}")
+    try:
+        found = hashlib.sha256(bundle.path(file).read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise BundleError(f"{bundle.directory}: expected {file}, found none") from None
+    if found != expected:
+        raise BundleError(f"{bundle.path(file)}: expected sha256 {expected}, found {found}")
+
+
+def write_bundle(directory: Path, manifest: Manifest, files: dict[str, bytes]) -> ModelBundle:
+    """Writes a bundle as a whole: either the old folder or the new one is there, never half of one. `manifest.files` is filled in."""
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+    manifest = manifest.model_copy(update={"files": hashes})
+    partial = directory.with_name(directory.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, content in files.items():
+        (partial / name).write_bytes(content)
+    (partial / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2) + "\n")
+    if directory.exists():
+        retired = directory.with_name(directory.name + ".retired")
+        shutil.rmtree(retired, ignore_errors=True)
+        os.replace(directory, retired)
+        os.replace(partial, directory)
+        shutil.rmtree(retired)
+    else:
+        os.replace(partial, directory)
+    return read_bundle(directory)

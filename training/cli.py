@@ -1,0 +1,100 @@
+"""The training part of the `monotwin` command: data, train, export, evaluate. `app.cli` finds it through an entry point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from training.data.cli import data_app
+
+console = Console()
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the training commands to the command line."""
+    app.add_typer(data_app)
+    app.command("train")(train_command)
+    app.command("export")(export_command)
+    app.command("evaluate")(evaluate_command)
+
+
+def train_command(
+    run: Annotated[Path, typer.Argument(help="Run file, one of training/runs/*.toml or your own.")],
+    data: Annotated[Path, typer.Option(help="Folder made by `monotwin data generate`.")],
+    out: Annotated[Path, typer.Option(help="Run folder; one with a checkpoint is taken up where it stopped.")],
+    init: Annotated[Path | None, typer.Option(help="Bundle folder whose weights to start from.")] = None,
+    backbone_weights: Annotated[
+        Path | None, typer.Option(help="torchvision ResNet-18 state dict (.pth) for the encoder.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores when left out.")] = None,
+) -> None:
+    """Train the network of a run file."""
+    import torch
+
+    from training.configs import read_run
+    from training.export import bundle_weights
+    from training.train import StartingWeights, train
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    start = StartingWeights(
+        network=None if init is None else bundle_weights(init),
+        backbone=None if backbone_weights is None else torch.load(backbone_weights, map_location="cpu", weights_only=True),
+    )
+    checkpoint = train(read_run(run), data, out, torch.device(device), start)
+    console.print(f"trained: [bold]{checkpoint}[/bold]")
+
+
+def export_command(
+    checkpoint: Annotated[Path, typer.Argument(help="checkpoint.pt of a run folder.")],
+    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    name: Annotated[str, typer.Option(help="Name in the manifest.")] = "custom",
+    version: Annotated[str, typer.Option(help="Version in the manifest.")] = "1",
+    licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "Apache-2.0",
+    attribution: Annotated[list[str] | None, typer.Option(help="A source to name; repeat for several.")] = None,
+    half: Annotated[bool, typer.Option(help="Store the weights as fp16.")] = True,
+) -> None:
+    """Export a checkpoint to an ONNX bundle, checked against torch."""
+    from training.export import BundleCard, export_bundle
+
+    bundle = export_bundle(checkpoint, out, BundleCard(name, version, licence, tuple(attribution or ())), half=half)
+    size = sum(file.stat().st_size for file in bundle.directory.iterdir()) / 1e6
+    console.print(f"exported: [bold]{bundle.directory}[/bold], {size:.1f} MB, sha256 {bundle.sha256[:16]}")
+
+
+def evaluate_command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    data: Annotated[Path, typer.Option(help="Folder made by `monotwin data generate`.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    views: Annotated[int, typer.Option(min=1, help="Views of each shape, the first ones.")] = 1,
+    shapes: Annotated[int | None, typer.Option(min=1, help="At most so many shapes of each family.")] = None,
+    resolution: Annotated[int, typer.Option(help="Cells along the image's side.")] = 128,
+    record: Annotated[bool, typer.Option(help="Write the figures into the bundle's manifest and card.")] = False,
+    report: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+) -> None:
+    """Judge a bundle through the path that serves it, beside two predictors that learn nothing."""
+    import json
+
+    from model.runtime.bundle import read_bundle
+    from training.evaluation.evaluate import EvaluationConfig, evaluate
+    from training.export import update_metrics
+
+    scores = evaluate(bundle, data, EvaluationConfig(split=split, views=views, shapes_per_family=shapes, resolution=resolution))
+    table = Table("", "IoU", "Chamfer-L1", title=f"{scores.samples} samples of {len(scores.families)} {split} families")
+    for method, score in scores.methods.items():
+        table.add_row(method, f"{score.iou:.4f}", f"{score.chamfer_l1:.4f}")
+    for family, score in scores.families.items():
+        table.add_row(f"  {family}", f"{score.iou:.4f}", f"{score.chamfer_l1:.4f}")
+    console.print(table)
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(json.dumps(scores.to_json(), indent=2) + "\n")
+    if record:
+        update_metrics(read_bundle(bundle), scores.to_json())

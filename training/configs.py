@@ -1,0 +1,120 @@
+"""A run, as typed data: what one TOML file under training/runs/ may say. Defaults are the paper's."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from model.networks.occupancy_network import NetworkConfig
+from training.errors import TrainingError
+
+_STRICT = ConfigDict(extra="forbid")  # a misspelt key is an error, not a silent default
+
+CameraKind = Literal["pinhole", "orthographic"]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class PointsConfig:
+    """Query points of one view: near the surface and uniform in the query volume."""
+
+    near: int = Field(9872, ge=1)
+    uniform: int = Field(128, ge=0)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class LabelConfig:
+    """`rule`: how s follows the best F1. `s_start` and `target_f1` belong to "calibrated", `fixed_s` to "fixed"."""
+
+    rule: Literal["paper", "calibrated", "fixed", "binary"] = "paper"
+    factor: float = 1.5
+    s_min: float = Field(0.1, ge=0.02, lt=1)
+    s_max: float = Field(0.95, gt=0, lt=1)
+    s_start: float = Field(0.5, gt=0, lt=1)
+    target_f1: float = Field(0.85, gt=0, le=1)
+    fixed_s: float = Field(0.5, ge=0.02, lt=1)
+    measure_steps: int = Field(100, ge=1)
+    adjust_steps: int = Field(200, ge=1)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class OptimisationConfig:
+    """Adam on the mean binary cross-entropy. With `max_minutes` the run ends, and the cosine falls, by whichever is used up first."""
+
+    batch_size: int = Field(16, ge=1)
+    steps: int = Field(100_000, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    decay: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float | None = Field(None, gt=0)
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class AugmentationConfig:
+    """Changes to training views that keep their labels right."""
+
+    flip: bool = False  # mirror image and points left to right
+    brightness: float = Field(0.0, ge=0, lt=1)  # exposure factor drawn from 1 +- this
+    colour: float = Field(0.0, ge=0, lt=1)  # factor per channel, standard deviation
+    noise: float = Field(0.0, ge=0, lt=1)  # sensor noise, standard deviation of values in [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class IntervalConfig:
+    """How often the loop stops to look, in steps."""
+
+    log: int = Field(20, ge=1)
+    evaluate: int = Field(500, ge=1)
+    save: int = Field(250, ge=1)
+    evaluation_views: int = Field(64, ge=1)
+    sample_views: int = Field(6, ge=0)
+    sample_resolution: int = Field(64, ge=8)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class RunConfig:
+    """One training run."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    seed: int = 0
+    image_size: int = Field(224, ge=32)
+    camera: CameraKind = "pinhole"
+    network: NetworkConfig = NetworkConfig()
+    points: PointsConfig = PointsConfig()
+    labels: LabelConfig = LabelConfig()
+    optimisation: OptimisationConfig = OptimisationConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    intervals: IntervalConfig = IntervalConfig()
+
+
+_ADAPTER = TypeAdapter(RunConfig)
+
+
+def read_run(path: Path) -> RunConfig:
+    """Reads a run file; TrainingError says which key was wrong, what was expected and what was found."""
+    try:
+        return _ADAPTER.validate_python(tomllib.loads(path.read_text()))
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: expected a run file, found none") from None
+    except tomllib.TOMLDecodeError as error:
+        raise TrainingError(f"{path}: expected TOML, {error}") from None
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors())
+        raise TrainingError(f"{path}: {faults}") from None
+
+
+def run_to_json(config: RunConfig) -> dict[str, object]:
+    """The run as JSON values, for checkpoints and manifests."""
+    dumped: dict[str, object] = _ADAPTER.dump_python(config, mode="json")
+    return dumped
+
+
+def run_from_json(values: object) -> RunConfig:
+    """The inverse of `run_to_json`."""
+    return _ADAPTER.validate_python(values)

@@ -1,0 +1,164 @@
+"""Prepared shapes in memory (the device's, so that a GPU is fed without a loader), and training batches cut from them.
+
+B batch, N points, P points in a shape's pool, V views of a shape, S image side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.configs import AugmentationConfig, CameraKind, PointsConfig
+from training.data.shapes import PreparedShape
+from training.errors import TrainingError
+from training.labels import VOXELS
+
+POINT_SCALE = 32767.0  # stored points are fixed-point numbers, object coordinate = value / POINT_SCALE
+CPU = torch.device("cpu")
+UNIFORM_SURPLUS = 3  # uniform points fill a ball about the object; so many are drawn for each that must lie in the query volume
+
+
+@dataclass(frozen=True)
+class Batch:
+    """images (B, 3, S, S) float32 in [0, 1] on white; points (B, N, 3) float32 as (u, v, z); distance (B, N) float32 voxels, <= 0 inside."""
+
+    images: Tensor
+    points: Tensor
+    distance: Tensor
+
+
+@dataclass(frozen=True)
+class ViewTable:
+    """One row a view: how the object's frame becomes (u, v, z). Fields are (shapes, V, ...) float32 tensors."""
+
+    rotation: Tensor  # (shapes, V, 3, 3)
+    scale: Tensor  # (shapes, V)
+    translation: Tensor  # (shapes, V, 3)
+    distance: Tensor  # (shapes, V): camera distance D, infinite for the orthographic camera
+    offset: Tensor  # (shapes, V, 2)
+
+
+class ShapeSet:
+    """Shapes of one split, all in memory: about 0.9 MB a shape with 8 views of 128 px and 32,000 points."""
+
+    def __init__(self, files: Iterable[Path], camera: CameraKind, device: torch.device = CPU) -> None:
+        shapes = [PreparedShape.read(file) for file in files]
+        if not shapes:
+            raise TrainingError("shapes: expected at least one in the split, found none")
+        near = {shape.near_count for shape in shapes}
+        if len(near) != 1 or len({shape.points.shape for shape in shapes}) != 1:
+            raise TrainingError(f"shapes: expected pools of one size, found near-surface counts {sorted(near)}")
+        self.device = device
+        self.near_count = near.pop()
+        self.points = torch.from_numpy(np.stack([shape.points for shape in shapes])).to(device)  # (shapes, P, 3) int16
+        self.signed_distance = torch.from_numpy(np.stack([shape.distance for shape in shapes])).to(
+            device
+        )  # (shapes, P), object units
+        views = [np.stack([shape.image(v) for v in range(shape.view_count)]) for shape in shapes]
+        self.images = torch.from_numpy(np.stack(views)).to(device)  # (shapes, V, S, S, 4) uint8
+        self.views = _view_table(shapes, camera, device)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def view_count(self) -> int:
+        return self.images.shape[1]
+
+    def columns(self, shape: Tensor, view: Tensor, points_object: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,) shape and view numbers, (B, N, 3) object frame -> (B, N, 3) as (u, v, z), and (B,) voxels an object unit."""
+        table = self.views
+        scale = table.scale[shape, view]
+        rotated = torch.bmm(points_object, table.rotation[shape, view].transpose(1, 2))
+        xyz = scale[:, None, None] * rotated + table.translation[shape, view][:, None]
+        distance, offset = table.distance[shape, view][:, None, None], table.offset[shape, view][:, None]
+        nearness = 1 / (1 - xyz[..., 2:] / distance)
+        uv = nearness * (xyz[..., :2] + offset) - offset
+        return torch.cat([uv, xyz[..., 2:]], dim=-1), scale * VOXELS
+
+    def batch(
+        self, size: int, points: PointsConfig, augmentation: AugmentationConfig, image_size: int, generator: torch.Generator
+    ) -> Batch:
+        """A random training batch: each element a random view of a random shape and a fresh slice of its pools."""
+        shape = torch.randint(len(self), (size,), generator=generator, device=self.device)
+        view = torch.randint(self.view_count, (size,), generator=generator, device=self.device)
+        near, near_distance = self._slice(shape, points.near, 0, self.near_count, generator)
+        near_uvz, scale = self.columns(shape, view, near)
+        surplus = points.uniform * UNIFORM_SURPLUS
+        uniform, uniform_distance = self._slice(shape, surplus, self.near_count, self.points.shape[1], generator)
+        uniform_uvz, _ = self.columns(shape, view, uniform)
+        kept = _first_inside(uniform_uvz, points.uniform)
+        uvz = torch.cat([near_uvz, uniform_uvz.gather(1, kept[..., None].expand(-1, -1, 3))], dim=1)
+        distance = torch.cat([near_distance, uniform_distance.gather(1, kept)], dim=1) * scale[:, None]
+        images = augment(on_white(self.images[shape, view], image_size), augmentation, generator)
+        if augmentation.flip:
+            mirrored = torch.rand(size, generator=generator, device=self.device) < 0.5
+            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+            uvz[..., 0] = torch.where(mirrored[:, None], -uvz[..., 0], uvz[..., 0])
+        return Batch(images, uvz, distance)
+
+    def uniform_points(self, shape: int, view: int, count: int) -> tuple[Tensor, Tensor]:
+        """The first uniform points of a shape that lie in a view's query volume: (n, 3) as (u, v, z), (n,) inside the solid."""
+        number, pool = torch.tensor([shape], device=self.device), slice(self.near_count, None)
+        uvz, _ = self.columns(number, torch.tensor([view], device=self.device), self.points[number, pool].float() / POINT_SCALE)
+        inside = _in_volume(uvz)[0]
+        return uvz[0, inside][:count], (self.signed_distance[shape, pool] < 0)[inside][:count]
+
+    def _slice(self, shape: Tensor, count: int, first: int, last: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`count` neighbours of each shape's pre-shuffled pool [first, last), from one random start: points and signed distances."""
+        if count > last - first:
+            raise TrainingError(f"points: expected at least {count} in the pool, found {last - first}")
+        start = int(torch.randint(first, last - count + 1, (1,), generator=generator, device=self.device))
+        pool = slice(start, start + count)
+        return self.points[shape, pool].float() / POINT_SCALE, self.signed_distance[shape, pool]
+
+
+def on_white(rgba: Tensor, image_size: int) -> Tensor:
+    """(B, S, S, 4) uint8 straight alpha -> (B, 3, image_size, image_size) float32 in [0, 1], composed on white."""
+    rgba = rgba.permute(0, 3, 1, 2).float() / 255
+    image = rgba[:, :3] * rgba[:, 3:] + (1 - rgba[:, 3:])
+    if image.shape[-1] != image_size:
+        image = torch.nn.functional.interpolate(image, (image_size, image_size), mode="bilinear", antialias=True)
+    return image
+
+
+def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
+    """Photometric changes of (B, 3, S, S) in [0, 1]; the result stays in [0, 1]."""
+    batch, device = len(images), images.device
+    exposure = 1 + config.brightness * (2 * torch.rand(batch, 1, 1, 1, generator=generator, device=device) - 1)
+    balance = 1 + config.colour * torch.randn(batch, 3, 1, 1, generator=generator, device=device)
+    images = images * exposure * balance
+    if config.noise:
+        sigma = config.noise * torch.rand(batch, 1, 1, 1, generator=generator, device=device)
+        images = images + sigma * torch.randn(images.shape, generator=generator, device=device)
+    return images.clamp(0, 1)
+
+
+def _view_table(shapes: list[PreparedShape], camera: CameraKind, device: torch.device) -> ViewTable:
+    def stack(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(shape, name) for shape in shapes])).float().to(device)
+
+    pinhole = camera == "pinhole"
+    distance, offset = stack("camera_distance"), stack("camera_offset")
+    return ViewTable(
+        rotation=stack("rotation"),
+        scale=stack(f"{camera}_scale"),
+        translation=stack(f"{camera}_translation"),
+        distance=distance if pinhole else torch.full_like(distance, torch.inf),
+        offset=offset if pinhole else torch.zeros_like(offset),
+    )
+
+
+def _in_volume(uvz: Tensor) -> Tensor:
+    """(..., 3) -> (...) bool: whether the point lies in the query volume."""
+    return (uvz[..., :2].abs() <= 0.5).all(-1) & (uvz[..., 2].abs() <= 0.75)
+
+
+def _first_inside(uvz: Tensor, count: int) -> Tensor:
+    """(B, M, 3) -> (B, count) point numbers: those in the query volume first, then, if they are too few, others."""
+    return (~_in_volume(uvz)).to(torch.uint8).argsort(dim=1, stable=True)[:, :count]

@@ -1,0 +1,157 @@
+"""torch -> bundle. An export is finished only when the graphs were run against torch."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from model.field import QueryGrid
+from model.networks.occupancy_network import OccupancyNetwork
+from model.runtime.bundle import (
+    DECODER,
+    ENCODER,
+    WEIGHTS,
+    Labels,
+    Manifest,
+    ModelBundle,
+    Origin,
+    read_bundle,
+    verify_file,
+    write_bundle,
+)
+from model.runtime.onnx_field import OnnxNetwork
+from training.checkpoints import load_checkpoint, network_of
+from training.errors import TrainingError
+from training.graphs import OPSET, decoder_bytes, encoder_bytes
+from training.labels import D_STAR, VOXELS
+from training.normalisation import MEAN, STD
+from training.torch_field import TorchField
+
+EXACT_TOLERANCE = 1e-4  # probability; float32 graphs differ from torch by rounding only
+HALF_TOLERANCE = 2e-2  # probability; fp16-stored weights, whose effect on IoU `evaluate` shows
+DEFAULT_DISTANCE = 2.5  # crop sides; the middle of the training views, about 21 degrees across the crop
+
+
+@dataclass(frozen=True)
+class BundleCard:
+    """What a person says of a bundle; the rest is measured."""
+
+    name: str
+    version: str
+    licence: str = "Apache-2.0"
+    attribution: tuple[str, ...] = ()
+
+
+def export_bundle(checkpoint: Path, directory: Path, card: BundleCard, *, half: bool = True) -> ModelBundle:
+    """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried."""
+    state = load_checkpoint(checkpoint)
+    network, config = network_of(state)
+    provenance = state.get("provenance", {})
+    adaptive = config.labels.rule != "binary"
+    manifest = Manifest(
+        name=card.name,
+        version=card.version,
+        opset=OPSET,
+        image_size=config.image_size,
+        mean=MEAN,
+        std=STD,
+        camera=config.camera,
+        default_distance=DEFAULT_DISTANCE,
+        labels=Labels(final_s=state["schedule"]["s"] if adaptive else None, d_star_voxels=D_STAR, voxels_per_side=VOXELS),
+        network={
+            "variant": config.network.variant,
+            "pyramid_channels": config.network.pyramid_channels,
+            "decoder_widths": list(config.network.decoder_widths),
+        },
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        origin=Origin(
+            run=state["run"],
+            data_digest=provenance.get("data_digest", "unknown"),
+            commit=provenance.get("commit", "unknown"),
+            steps=state["step"],
+            minutes=round(state["minutes"], 1),
+        ),
+        licence=card.licence,
+        attribution=card.attribution,
+        files={},
+    )
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    stored = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        exact = _files(network, config.image_size, half=False)
+        _check_parity(write_bundle(Path(scratch) / "exact", manifest, exact), network, EXACT_TOLERANCE)
+        files = _files(network, config.image_size, half=True) if half else exact
+        if half:
+            _check_parity(write_bundle(Path(scratch) / "half", manifest, files), network, HALF_TOLERANCE)
+    card_text = _card_text(card, manifest)
+    return write_bundle(directory, manifest, {**files, WEIGHTS: safetensors.torch.save(stored), "README.md": card_text.encode()})
+
+
+def bundle_weights(directory: Path) -> dict[str, torch.Tensor]:
+    """The unfolded network of a bundle, float32, to go on training from."""
+    bundle = read_bundle(directory)
+    verify_file(bundle, WEIGHTS)
+    stored = safetensors.torch.load_file(bundle.path(WEIGHTS))
+    return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
+
+
+def update_metrics(bundle: ModelBundle, metrics: dict[str, Any]) -> ModelBundle:
+    """The same bundle with `metrics` in its manifest and its card."""
+    manifest = bundle.manifest.model_copy(update={"metrics": metrics})
+    files = {name: bundle.path(name).read_bytes() for name in manifest.files}
+    card = BundleCard(manifest.name, manifest.version, manifest.licence, manifest.attribution)
+    files["README.md"] = _card_text(card, manifest).encode()
+    return write_bundle(bundle.directory, manifest, files)
+
+
+def _files(network: OccupancyNetwork, image_size: int, *, half: bool) -> dict[str, bytes]:
+    return {ENCODER: encoder_bytes(network, image_size, half=half), DECODER: decoder_bytes(network, half=half)}
+
+
+def _check_parity(bundle: ModelBundle, network: OccupancyNetwork, tolerance: float) -> None:
+    """Runs the graphs and torch on two images, two grids and several numbers of points."""
+    exported = OnnxNetwork.load(bundle, "cpu")
+    rng = np.random.default_rng(0)
+    for resolution, count in ((32, 1000), (48, 17)):
+        grid = QueryGrid(resolution)
+        observed = np.ones(grid.shape[:2], np.bool_)
+        size = bundle.manifest.image_size
+        image = rng.standard_normal((1, 3, size, size), dtype=np.float32)
+        columns = rng.integers(0, observed.size, count)
+        depths = rng.uniform(-0.75, 0.75, count).astype(np.float32)
+        with torch.inference_mode():
+            maps = network.encode(torch.from_numpy(image))
+        expected = TorchField(network, maps, grid, observed).query(columns, depths)
+        found = exported.encode(image, grid, observed).query(columns, depths)
+        worst = float(np.abs(expected - found).max())
+        if not worst <= tolerance:
+            raise TrainingError(
+                f"export: expected the graphs to agree with torch to {tolerance:g} in probability, found {worst:.3g}"
+            )
+
+
+def _card_text(card: BundleCard, manifest: Manifest) -> str:
+    run = manifest.origin.run
+    lines = [
+        f"# {card.name} {card.version}",
+        "",
+        f"Single-view occupancy network ({manifest.parameters / 1e6:.1f} M parameters, {manifest.network['variant']} features,"
+        f" {manifest.image_size}×{manifest.image_size} input, {manifest.camera} camera).",
+        "",
+        f"- Trained by run `{run['name']}` for {manifest.origin.steps:,} steps of {run['optimisation']['batch_size']} views"
+        f" ({manifest.origin.minutes:g} minutes); data digest `{manifest.origin.data_digest[:16]}`.",
+        f"- Final label hardness s = {manifest.labels.final_s}.",
+        f"- Licence: {card.licence}." + (" Attribution: " + "; ".join(card.attribution) + "." if card.attribution else ""),
+        "",
+    ]
+    if manifest.metrics:
+        lines += ["| figure | value |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in manifest.metrics.items() if not isinstance(value, dict)]
+        lines.append("")
+    return "\n".join(lines)
