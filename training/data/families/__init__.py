@@ -67,6 +67,8 @@ FACES = range(100, 30_001)
 LARGEST_GAP = 1 / 512
 # Faces that move the surface by less than this fraction of the size are merged away.
 SIMPLIFICATION = 2e-5
+# Bodies and cavities of less than this fraction of the volume are rounding, not design.
+SLIVER = 1e-6
 
 
 def make_part(name: str, seed: int) -> Part:
@@ -99,7 +101,13 @@ def split_of(name: str) -> Literal["train", "val", "test"]:
 
 
 def _simplified(solid: Manifold) -> Manifold:
-    return solid.simplify(SIMPLIFICATION * _size(solid)) if solid.status() == Error.NoError and not solid.is_empty() else solid
+    """Without faces that no label can show, and without slivers between nearly coincident surfaces."""
+    if solid.status() != Error.NoError or solid.is_empty():
+        return solid
+    solid = solid.simplify(SIMPLIFICATION * _size(solid))
+    bodies = solid.decompose()
+    visible = [body for body in bodies if abs(body.volume()) > SLIVER * solid.volume()]
+    return solid if len(visible) == len(bodies) else Manifold.compose(visible)
 
 
 def _size(solid: Manifold) -> float:

@@ -365,7 +365,7 @@ def draw_pipe_run(rng: np.random.Generator) -> PipeRun:
 def build_pipe_run(p: PipeRun) -> Manifold:
     r, inner = p.radius, p.radius * (1 - p.wall)
     flange = bolted_flange(2 * r, 0.5 * r, p.flange_bolts, 0.42 * r, 1.55 * r)
-    solids, bores = [flange], [cylinder(inner, r, 40).translate((0, 0, -0.1))]
+    solids, bores = [flange], [cylinder(inner, r, 32).translate((0, 0, -0.1))]
     frame = np.eye(4)
 
     def place(solid: Manifold) -> Manifold:
@@ -373,8 +373,8 @@ def build_pipe_run(p: PipeRun) -> Manifold:
 
     for segment in p.segments:
         length = r * segment.run
-        solids.append(place(cylinder(r, length + 0.02, 40)))
-        bores.append(place(cylinder(inner, length + 0.02, 40)))
+        solids.append(place(cylinder(r, length + 0.02, 32)))
+        bores.append(place(cylinder(inner, length + 0.02, 32)))
         if segment.tee:
             branch = cylinder(0.9 * r, 2.8 * r, 32)
             tee = [branch, flange.translate((0, 0, 2.8 * r)).scale((0.9, 0.9, 1))]
@@ -387,8 +387,8 @@ def build_pipe_run(p: PipeRun) -> Manifold:
         solids.append(place(bend(bend_radius, disc(r, 32), segment.degrees)))
         bores.append(place(bend(bend_radius, disc(inner, 32), segment.degrees)))
         frame = frame @ _along_bend(bend_radius, segment.degrees)
-    solids += [place(cylinder(r, 3 * r, 40)), place(flange.translate((0, 0, 2.6 * r)))]
-    bores.append(place(cylinder(inner, 4 * r, 40)))
+    solids += [place(cylinder(r, 3 * r, 32)), place(flange.translate((0, 0, 2.6 * r)))]
+    bores.append(place(cylinder(inner, 4 * r, 32)))
     return subtract(union(solids), bores)
 
 
@@ -430,9 +430,9 @@ class Tank:
 def draw_tank(rng: np.random.Generator) -> Tank:
     standing = chance(rng)
 
-    def nozzle() -> Nozzle:
+    def nozzle(place: float) -> Nozzle:
         degrees = uniform(rng, 0, 360) if standing else uniform(rng, 35, 145)
-        return Nozzle(uniform(rng, 0.08, 0.18), uniform(rng, 0.12, 0.88), degrees)
+        return Nozzle(uniform(rng, 0.08, 0.16), place + uniform(rng, -0.04, 0.04), degrees)
 
     return Tank(
         upright=standing,
@@ -440,7 +440,7 @@ def draw_tank(rng: np.random.Generator) -> Tank:
         length=uniform(rng, 70, 170),
         dish=uniform(rng, 0.25, 0.5),
         bands=integer(rng, 0, 4),
-        nozzles=tuple(nozzle() for _ in range(integer(rng, 2, 5))),
+        nozzles=tuple(nozzle(place) for place in cells(integer(rng, 2, 4), 0.06, 0.94)),
         manway=chance(rng, 0.7),
         legs=integer(rng, 3, 4),
     )
@@ -455,8 +455,10 @@ def build_tank(p: Tank) -> Manifold:
         stub = _open_stub(nozzle.radius * r, 1.28 * r).rotate((0, 90, 0))
         parts.append(stub.rotate((0, 0, nozzle.degrees)).translate((0, 0, nozzle.place * length)))
     if p.manway:
-        cover = union([_stub(0.34 * r, (0.25 + p.dish) * r), cylinder(0.66 * r, 0.08 * r).translate((0, 0, (0.24 + p.dish) * r))])
-        parts.append(cover.translate((0, 0, length)))
+        cover_z = (0.25 + p.dish) * r
+        cover = [_stub(0.34 * r, cover_z), cylinder(0.66 * r, 0.08 * r).translate((0, 0, cover_z))]
+        cover += [bolt.translate((0, 0, cover_z + 0.08 * r)) for bolt in polar(bolt_head(0.09 * r, "hex"), 10, 0.54 * r)]
+        parts += [part.translate((0, 0, length)) for part in cover]
     return union([*parts, *_tank_legs(p)]) if p.upright else union([along_x(union(parts)), *_saddles(p)])
 
 
