@@ -122,7 +122,7 @@ def reconstruct(
         str | None, typer.Option("--format", help="glb, obj, stl or ply; by default the output's extension.")
     ] = None,
     keep: Annotated[Literal["largest", "all"], typer.Option(help="Connected components to keep.")] = "largest",
-    target_faces: Annotated[int | None, typer.Option(help="Simplify to about this many triangles.")] = None,
+    target_faces: Annotated[int | None, typer.Option(help="Simplify to at most this many triangles.")] = None,
     size: Annotated[float | None, typer.Option(help="Real size along --size-axis, in metres.")] = None,
     size_axis: Annotated[Literal["width", "height", "depth"], typer.Option(help="What --size measures.")] = "height",
     background: Annotated[Literal["auto", "alpha", "mask", "none"], typer.Option(help="What separates the object.")] = "auto",

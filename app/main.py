@@ -53,6 +53,7 @@ def create_app(settings: Settings | None = None, reconstructor: Reconstructor | 
         description="One photo of an industrial product in, one clean 3D mesh out.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # a redirected upload arrives without its body in most clients
     )
     app.add_middleware(TelemetryMiddleware, telemetry=telemetry, internal_error=problems.internal_error_response)
     problems.install(app)

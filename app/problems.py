@@ -129,7 +129,7 @@ def install(app: FastAPI) -> None:
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.NOT_FOUND:
-            return problem_response(request, NOT_FOUND, f"path: found nothing at {request.url.path}", headers=headers)
+            return problem_response(request, NOT_FOUND, f"path: found nothing at {request.scope['path']}", headers=headers)
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = headers.get("Allow", "another method")
             detail = f"method: expected {allowed}, found {request.method}"

@@ -27,7 +27,7 @@ class ReconstructionForm(BaseModel):
     )
     level: float = Field(0.5, ge=0.05, le=0.95, description="Occupancy at which the surface lies: lower, fatter.", examples=[0.5])
     keep: Literal["largest", "all"] = Field("largest", description="Connected components to keep.", examples=["largest"])
-    target_faces: int | None = Field(None, ge=100, description="Simplify to about this many triangles.", examples=[20_000])
+    target_faces: int | None = Field(None, ge=100, description="Simplify to at most this many triangles.", examples=[20_000])
     size: float | None = Field(
         None, gt=0, le=1000, description="Real size along `size_axis` in metres; the mesh is then in metres.", examples=[0.12]
     )

@@ -10,9 +10,9 @@ DEFAULT_BUNDLE = Path(__file__).parents[1] / "model" / "bundles" / "default"
 
 
 class Settings(BaseSettings):
-    """Each field is an environment variable: `queue_size` is `MONOTWIN_QUEUE_SIZE`."""
+    """Each field is an environment variable: `queue_size` is `MONOTWIN_QUEUE_SIZE`. An empty one counts as unset."""
 
-    model_config = SettingsConfigDict(env_prefix="MONOTWIN_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="MONOTWIN_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     bundle: Path = Field(DEFAULT_BUNDLE, description="Folder of the bundle to serve; the packaged one by default.")
     data_dir: Path = Field(Path("data"), description="Folder for all state of the service. Synchronous answers leave none.")

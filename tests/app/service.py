@@ -114,6 +114,23 @@ def until_ready(client: Client) -> Client:
     raise AssertionError(client.get("/health/ready").text)
 
 
+def multipart_scope() -> dict[str, Any]:
+    """The ASGI scope of `POST /reconstruct` with boundary `b`, for tests that play the connection themselves."""
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/reconstruct",
+        "raw_path": b"/reconstruct",
+        "root_path": "",
+        "query_string": b"",
+        "scheme": "http",
+        "http_version": "1.1",
+        "client": None,
+        "server": ("test", 80),
+        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+    }
+
+
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind)

@@ -151,6 +151,15 @@ def test_an_unknown_address_is_a_problem(client):
     assert_problem(client.get("/nothing/here"), 404, "not-found")
 
 
+def test_a_malformed_host_header_is_no_error_of_ours(client):
+    assert_problem(client.get("/nothing", headers={"Host": "[::1"}), 404, "not-found")
+
+
+def test_a_trailing_slash_is_another_address(client, photo):
+    """No redirect: most clients would follow it without the body."""
+    assert_problem(client.post("/reconstruct/", files={"image": ("a.png", photo)}), 404, "not-found")
+
+
 def test_a_wrong_method_is_a_problem_that_names_the_right_one(client):
     answer = client.get("/reconstruct")
     assert_problem(answer, 405, "method-not-allowed")

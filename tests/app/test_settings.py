@@ -43,6 +43,12 @@ def test_the_environment_sets_them(monkeypatch):
     assert (Settings().queue_size, Settings().bundle) == (3, Path("/bundles/mine"))
 
 
+def test_an_empty_variable_counts_as_unset(monkeypatch):
+    """Compose files pass optional variables on as empty text."""
+    monkeypatch.setenv("MONOTWIN_THREADS", "")
+    assert Settings().threads is None
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Settings().port = 1

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.app.service import assert_problem
+from tests.app.service import assert_problem, multipart_scope
 
 BOUNDARY = {"Content-Type": "multipart/form-data; boundary=b"}
 
@@ -126,12 +126,7 @@ def test_a_client_that_leaves_while_sending_is_no_error_of_ours(client):
         async def send(message):
             sent.append(message)
 
-        scope = {
-            "type": "http", "method": "POST", "path": "/reconstruct", "raw_path": b"/reconstruct", "query_string": b"",
-            "root_path": "", "scheme": "http", "http_version": "1.1", "client": None, "server": ("test", 80),
-            "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
-        }  # fmt: skip
-        await client.app(scope, receive, send)
+        await client.app(multipart_scope(), receive, send)
 
     client.run(talk)
     assert sent[0]["status"] == 499

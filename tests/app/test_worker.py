@@ -8,7 +8,7 @@ from app.errors import DeadlineExceeded
 from app.settings import Settings
 from app.worker import ServiceState, Worker
 from model.errors import BundleError
-from tests.app.service import FakeReconstructor, assert_problem, until_ready
+from tests.app.service import FakeReconstructor, assert_problem, multipart_scope, until_ready
 
 
 def occupy(client, reconstructor, photo, waiting):
@@ -109,12 +109,7 @@ def post_then_leave(client, photo, leave):
         async def send(message):
             sent.append(message)
 
-        scope = {
-            "type": "http", "method": "POST", "path": "/reconstruct", "raw_path": b"/reconstruct", "query_string": b"",
-            "root_path": "", "scheme": "http", "http_version": "1.1", "client": None, "server": ("test", 80),
-            "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
-        }  # fmt: skip
-        await client.app(scope, receive, send)
+        await client.app(multipart_scope(), receive, send)
 
     return client._portal.start_task_soon(talk), sent
 
