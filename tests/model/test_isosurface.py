@@ -95,7 +95,7 @@ def test_a_small_object_in_a_large_grid_is_the_same_as_alone():
 
 @pytest.mark.parametrize("value", [0.0, 0.2, 0.5, 1.0, np.nan])
 def test_a_field_on_one_side_of_the_level_has_no_surface(value):
-    with pytest.raises(NoSurface, match="level 0.5"):
+    with pytest.raises(NoSurface, match=r"level 0\.5"):
         extract_surface(np.full((4, 4, 4), value, np.float32), 0.5, ORIGIN, 0.1)
 
 

@@ -1,0 +1,148 @@
+"""Each writer against an independent reader, and GLB byte by byte."""
+
+import io
+import json
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+
+from model.formats import FORMATS, format_for
+from model.formats.glb import vertex_normals
+from model.mesh import Mesh
+from tests.model.fields import box, mesh_of, sphere, torus
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return mesh_of(torus(), 48).with_metadata(bundle="demo", units="metre", scale_source="declared", level=0.5, watertight=True)
+
+
+def parse_glb(content):
+    """(document, binary chunk), every byte accounted for."""
+    magic, version, length = struct.unpack_from("<4sII", content)
+    assert (magic, version, length) == (b"glTF", 2, len(content))
+    json_length, json_kind = struct.unpack_from("<I4s", content, 12)
+    binary_length, binary_kind = struct.unpack_from("<I4s", content, 20 + json_length)
+    assert (json_kind, binary_kind) == (b"JSON", b"BIN\0")
+    assert json_length % 4 == binary_length % 4 == 0
+    assert 28 + json_length + binary_length == len(content)
+    return json.loads(content[20 : 20 + json_length]), content[28 + json_length :]
+
+
+def accessor(document, binary, number):
+    """The array of an accessor."""
+    entry = document["accessors"][number]
+    view = document["bufferViews"][entry["bufferView"]]
+    dtype = {5123: "<u2", 5125: "<u4", 5126: "<f4"}[entry["componentType"]]
+    width = {"SCALAR": 1, "VEC3": 3}[entry["type"]]
+    assert view["byteOffset"] % 4 == 0
+    assert view["byteLength"] == entry["count"] * width * np.dtype(dtype).itemsize
+    return np.frombuffer(binary, dtype, entry["count"] * width, view["byteOffset"]).reshape(-1, width)
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_reading_what_was_written_gives_the_same_mesh(mesh, name):
+    read = trimesh.load(io.BytesIO(FORMATS[name].write(mesh)), file_type=name, force="mesh", process=name == "stl")
+    assert read.is_watertight
+    assert read.volume == pytest.approx(mesh.volume, rel=1e-5)
+    assert len(read.faces) == len(mesh.faces)
+    np.testing.assert_array_equal(read.triangles.astype(np.float32), mesh.corners)
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_equal_meshes_give_equal_bytes(mesh, name):
+    copy = Mesh(mesh.vertices.copy(), mesh.faces.copy(), dict(mesh.metadata))
+    assert FORMATS[name].write(copy) == FORMATS[name].write(mesh)
+
+
+@pytest.mark.parametrize("name", ["obj", "stl", "ply"])
+def test_comments_name_units_and_scale_source(mesh, name):
+    head = FORMATS[name].write(mesh)[:200]
+    assert b"units: metre" in head
+    assert b"scale_source: declared" in head
+    assert b"monotwin" in head
+
+
+def test_a_comment_cannot_break_out_of_its_line(mesh):
+    sly = mesh.with_metadata(units="metre\nelement vertex 1\nv 0 0 0 é")
+    for name in ("obj", "ply"):
+        read = trimesh.load(io.BytesIO(FORMATS[name].write(sly)), file_type=name, force="mesh", process=False)
+        assert len(read.vertices) == len(mesh.vertices)
+
+
+def test_a_glb_has_aligned_chunks_names_extremes_and_its_metadata(mesh):
+    document, binary = parse_glb(FORMATS["glb"].write(mesh))
+    assert document["asset"]["version"] == "2.0"
+    assert document["asset"]["generator"].startswith("monotwin ")
+    assert document["asset"]["extras"] == mesh.metadata
+    assert document["nodes"][0]["name"] == document["meshes"][0]["name"] == "part"
+    assert "uri" not in document["buffers"][0]
+    assert 0 <= len(binary) - document["buffers"][0]["byteLength"] < 4
+    primitive = document["meshes"][0]["primitives"][0]
+    positions = accessor(document, binary, primitive["attributes"]["POSITION"])
+    indices = accessor(document, binary, primitive["indices"])
+    np.testing.assert_array_equal(positions, mesh.vertices)
+    np.testing.assert_array_equal(indices.reshape(-1, 3), mesh.faces)
+    extremes = document["accessors"][primitive["attributes"]["POSITION"]]
+    np.testing.assert_array_equal(np.float32([extremes["min"], extremes["max"]]), mesh.bounds)
+
+
+@pytest.mark.parametrize(("count", "component"), [(65_534, 5123), (65_535, 5125)])
+def test_indices_have_16_bits_below_65535_vertices(count, component):
+    vertices = np.random.default_rng(0).random((count, 3), dtype=np.float32)
+    faces = np.array([[0, 1, count - 1]], np.int32)
+    document, binary = parse_glb(FORMATS["glb"].write(Mesh(vertices, faces)))
+    assert document["accessors"][2]["componentType"] == component
+    np.testing.assert_array_equal(accessor(document, binary, 2).ravel(), faces.ravel())
+
+
+def test_normals_of_a_sphere_point_from_its_centre():
+    mesh = mesh_of(sphere(), 64)
+    document, binary = parse_glb(FORMATS["glb"].write(mesh))
+    normals = accessor(document, binary, 1)
+    outward = mesh.vertices / np.linalg.norm(mesh.vertices, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-6)
+    assert np.einsum("ij,ij->i", normals, outward).min() > np.cos(np.radians(5))
+
+
+def test_normals_at_a_cubes_corners_are_its_diagonals_however_its_sides_are_split():
+    cube = trimesh.creation.box()
+    normals = vertex_normals(Mesh(cube.vertices.astype(np.float32), cube.faces.astype(np.int32)))
+    np.testing.assert_allclose(normals, cube.vertices * 2 / np.sqrt(3), atol=1e-6)
+
+
+def test_a_vertex_without_direction_still_has_a_unit_normal():
+    flat = Mesh(np.zeros((4, 3), np.float32), np.array([[0, 1, 2]], np.int32))
+    np.testing.assert_array_equal(np.linalg.norm(vertex_normals(flat), axis=1), 1)
+
+
+def test_an_stl_is_as_long_as_its_faces_say_and_does_not_look_like_text(mesh):
+    content = FORMATS["stl"].write(mesh)
+    assert len(content) == 84 + 50 * len(mesh.faces)
+    assert not content.startswith(b"solid")
+    long = mesh.with_metadata(units="x" * 200)
+    assert len(FORMATS["stl"].write(long)) == len(content)
+
+
+def test_stl_normals_are_outward_units():
+    mesh = mesh_of(box(0.3, 0.2, 0.1), 32)
+    facets = np.frombuffer(FORMATS["stl"].write(mesh)[84:], np.dtype([("n", "<f4", 3), ("c", "<f4", 9), ("a", "<u2")]))
+    np.testing.assert_allclose(np.linalg.norm(facets["n"], axis=1), 1, atol=1e-5)
+    expected = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).face_normals
+    assert np.einsum("ij,ij->i", facets["n"], expected).min() > 0.999
+
+
+def test_formats_are_found_by_media_type():
+    assert {name: entry.media_type for name, entry in FORMATS.items()} == {
+        "glb": "model/gltf-binary",
+        "obj": "model/obj",
+        "stl": "model/stl",
+        "ply": "application/x-ply",
+    }
+    for name, entry in FORMATS.items():
+        assert entry.name == name
+        assert entry.extension == f".{name}"
+        assert format_for(entry.media_type.upper()) is entry
+    assert format_for("model/step") is None
