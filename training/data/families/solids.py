@@ -54,11 +54,6 @@ def along_y(solid: Manifold) -> Manifold:
     return solid.transform(np.array([[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]], float))
 
 
-def upside_down(solid: Manifold) -> Manifold:
-    """Half a turn about x: what pointed to +z points to -z."""
-    return solid.rotate((180, 0, 0))
-
-
 def polar(solid: Manifold, count: int, radius: float, phase: float = 0.0, turn: bool = False) -> list[Manifold]:
     """`count` copies on a circle about z, the first at `phase` degrees; with `turn`, each also faces outward (its +x)."""
     copies = []

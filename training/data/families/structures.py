@@ -133,10 +133,9 @@ def build_truss(p: Truss) -> Manifold:
             for z in (levels if not p.zigzag else (levels[0], levels[-1]))
         ]
     if p.end_plates:
-        side = 2 * reach + 3 * p.chord_radius
-        plate = subtract(
-            rounded_block(side, side, 0.08 * p.section, 4), at_corners(centred_cylinder(2.5, 99, 16), 0.3 * side, 0.3 * side)
-        )
+        edge = 2 * reach + 3 * p.chord_radius
+        holes = at_corners(centred_cylinder(2.5, p.section, 16), 0.3 * edge, 0.3 * edge)
+        plate = subtract(rounded_block(edge, edge, 0.08 * p.section, 4), holes)
         parts += [plate, plate.translate((0, 0, p.length - 0.08 * p.section))]
     return along_x(union(parts))
 
