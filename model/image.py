@@ -209,9 +209,7 @@ def _decode(data: bytes, max_pixels: int, what: str) -> tuple[Image.Image, float
     except Image.DecompressionBombError as error:  # WebP's decoder and TIFF tiles, before their size is known here
         raise ImageTooLarge(f"{what}: expected at most {max_pixels:,} pixels, got more: {error}") from error
     except Exception as error:  # decoders raise whatever their parsing trips over: hostile bytes are no fault of ours
-        raise UnreadableImage(
-            f"{what}: expected a complete {ACCEPTED} file, got {len(data):,} bytes that end in: {error}"
-        ) from error
+        raise UnreadableImage(f"{what}: expected a complete {ACCEPTED} file, got {len(data):,} bytes: {error}") from error
 
 
 def _describe(data: bytes) -> str:
