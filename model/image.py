@@ -104,15 +104,13 @@ class PreparedImage:
 
 def read_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
     """A PNG, JPEG, WebP, BMP or TIFF file, turned upright; of an animation, the first frame."""
-    image, focal_length_px = _decode(data, max_pixels, what="image")
-    rgb, alpha = _colour_and_alpha(image)
-    return Photo(rgb, alpha, focal_length_px)
+    return _decode(data, max_pixels, what="image")
 
 
 def read_mask(data: bytes, photo: Photo, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.bool_]:
     """(H, W) bool, as large as the photo: True where the mask is white, or opaque if it has transparent pixels."""
-    image, _ = _decode(data, max_pixels, what="mask")
-    rgb, alpha = _colour_and_alpha(image)
+    mask = _decode(data, max_pixels, what="mask")
+    rgb, alpha = mask.rgb, mask.alpha
     height, width = photo.rgb.shape[:2]
     if rgb.shape[:2] != (height, width):
         raise InvalidMask(f"mask: expected {width}x{height} pixels as the upright image, got {rgb.shape[1]}x{rgb.shape[0]}")
@@ -190,8 +188,8 @@ def _resample_rows(channel: FloatImage, start: float, length: float, size: int) 
     return resampled
 
 
-def _decode(data: bytes, max_pixels: int, what: str) -> tuple[Image.Image, float | None]:
-    """The upright image and its focal length in pixels. The size is judged by the header, before any pixel is decoded."""
+def _decode(data: bytes, max_pixels: int, what: str) -> Photo:
+    """The upright image. The size is judged by the header, before any pixel is decoded."""
     if not data:
         raise UnreadableImage(f"{what}: expected a {ACCEPTED} file, got 0 bytes")
     decoder = next((decoder for is_ours, decoder in DECODERS if is_ours(data[:12])), None)
@@ -203,7 +201,8 @@ def _decode(data: bytes, max_pixels: int, what: str) -> tuple[Image.Image, float
         if width * height > max_pixels:
             raise ImageTooLarge(f"{what}: expected at most {max_pixels:,} pixels, got {width}x{height} = {width * height:,}")
         image.load()
-        return _upright(image)
+        upright, focal_length_px = _upright(image)
+        return Photo(*_colour_and_alpha(upright), focal_length_px)
     except UnreadableImage:
         raise
     except Image.DecompressionBombError as error:  # WebP's decoder and TIFF tiles, before their size is known here

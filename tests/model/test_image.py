@@ -178,6 +178,11 @@ def test_damaged_bytes_give_a_photo_or_an_unreadable_image(file_format):
             assert read_photo(bytes(damaged), max_pixels=100_000).rgb.ndim == 3
 
 
+def test_a_colour_space_without_conversion_is_unreadable():
+    with pytest.raises(UnreadableImage, match="expected"):
+        read_photo(encoded(Image.new("LAB", (8, 8)), "TIFF"))
+
+
 def test_an_empty_file_is_unreadable_and_not_merely_unsupported():
     with pytest.raises(UnreadableImage, match="0 bytes") as caught:
         read_photo(b"")
