@@ -178,9 +178,14 @@ def test_damaged_bytes_give_a_photo_or_an_unreadable_image(file_format):
             assert read_photo(bytes(damaged), max_pixels=100_000).rgb.ndim == 3
 
 
-def test_a_colour_space_without_conversion_is_unreadable():
-    with pytest.raises(UnreadableImage, match="expected"):
-        read_photo(encoded(Image.new("LAB", (8, 8)), "TIFF"))
+def test_colours_that_cannot_be_converted_are_unreadable(monkeypatch):
+    def refuse(image, mode):
+        raise ValueError(f"conversion from {image.mode} to {mode} not supported")
+
+    monkeypatch.setattr(Image.Image, "convert", refuse)
+    content = encoded(Image.new("LAB", (8, 8)), "TIFF")
+    with pytest.raises(UnreadableImage, match="conversion from LAB to RGB"):
+        read_photo(content)
 
 
 def test_an_empty_file_is_unreadable_and_not_merely_unsupported():
