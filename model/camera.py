@@ -59,7 +59,8 @@ class PinholeCamera:
     def __post_init__(self) -> None:
         if not self.distance > MIN_DISTANCE:
             raise CameraTooClose(
-                f"camera distance: expected more than {MIN_DISTANCE} crop sides (focal length / crop side), got {self.distance:.3g}"
+                f"camera distance: expected more than {MIN_DISTANCE} crop sides (focal length / crop side),"
+                f" got {self.distance:.3g}"
             )
 
     def project(self, points_view: FloatArray) -> FloatArray:
@@ -77,7 +78,7 @@ class PinholeCamera:
 class ViewFrame:
     """Where a view frame lies in an object's own frame: x_view = scale * rotation @ x_object + translation.
 
-    `rotation` is (3, 3) with the camera's axes (right, up, towards the viewer) as rows, `translation` is (3,) in view-frame units.
+    rotation: (3, 3), the camera's axes (right, up, towards the viewer) as rows; translation: (3,), view-frame units.
     """
 
     rotation: FloatArray

@@ -17,7 +17,8 @@ Float32 = npt.NDArray[np.float32]
 class QueryGrid:
     """The nodes of the query volume: `resolution` cells along u and v, 1.5 times as many along z, cubes all.
 
-    Node (i, j, k) lies at (u, v, z) = (i, j, k) / resolution - (0.5, 0.5, 0.75). A column is a pair (i, j), numbered i * (resolution + 1) + j.
+    Node (i, j, k) lies at (u, v, z) = (i, j, k) / resolution - (0.5, 0.5, 0.75). A column is a pair (i, j), with the number
+    i * (resolution + 1) + j.
     """
 
     resolution: int
@@ -55,9 +56,13 @@ class QueryGrid:
 class OccupancyField(Protocol):
     """A field bound to one image and one grid of columns."""
 
-    grid: QueryGrid
-    observed: npt.NDArray[np.bool_]
-    """(n_u, n_v): the columns that may meet the object; all others are empty and never asked."""
+    @property
+    def grid(self) -> QueryGrid:
+        """The grid whose columns it answers for."""
+
+    @property
+    def observed(self) -> npt.NDArray[np.bool_]:
+        """(n_u, n_v): the columns that may meet the object; all others are empty and never asked."""
 
     def query(self, columns: npt.NDArray[np.int64], depths: Float32) -> Float32:
         """Occupancy at points given by column number (n,) and z (n,) -> (n,) float32 in [0, 1]."""

@@ -1,8 +1,8 @@
 """The coarse-to-fine occupancy query: the decoder is asked near the surface only.
 
-A coarse grid is asked everywhere the silhouette allows. A cell is *active* when its corners lie on both sides of the level, or when
-it touches such a cell; only active cells are asked again at half the step, down to single nodes. After Occupancy Networks' MISE
-(autonomousvision/occupancy_networks:im2mesh/utils/libmise/mise.pyx), with IM-NET's 3x3x3 neighbourhood, without which parts
+A coarse grid is asked everywhere the silhouette allows. A cell is *active* when its corners lie on both sides of the level, or
+when it touches such a cell; only active cells are asked again at half the step, down to single nodes. After Occupancy Networks'
+MISE (autonomousvision/occupancy_networks:im2mesh/utils/libmise/mise.pyx), with IM-NET's 3x3x3 neighbourhood, without which parts
 thinner than a coarse cell get lost.
 """
 
@@ -19,7 +19,7 @@ COARSEST_CELLS = 64  # cells along the image's side below which a grid is not ha
 
 
 def coarsest_step(grid: QueryGrid) -> int:
-    """The largest power of two that divides the grid's cells along each axis and leaves at least COARSEST_CELLS along the side."""
+    """The largest power of two that divides the grid's cells along each axis and leaves COARSEST_CELLS or more along the side."""
     step = 1
     while grid.resolution // (2 * step) >= COARSEST_CELLS and all((nodes - 1) % (2 * step) == 0 for nodes in grid.shape):
         step *= 2
@@ -27,7 +27,7 @@ def coarsest_step(grid: QueryGrid) -> int:
 
 
 def query_hierarchically(field: OccupancyField, level: float) -> Float32:
-    """Occupancy on the field's grid, (n_u, n_v, n_z) float32: exact near the surface, elsewhere merely on the right side of the level."""
+    """Occupancy on the field's grid, (n_u, n_v, n_z) float32: exact near the surface, elsewhere on the level's right side."""
     grid = field.grid
     step = coarsest_step(grid)
     asked = _dilate_columns(field.observed, step - 1)[::step, ::step]
@@ -90,7 +90,7 @@ def _dilate_columns(observed: Bool, reach: int) -> Bool:
 
 
 def _refined(values: Float32) -> Float32:
-    """The same field on a grid of half the step; new nodes copy a neighbour, which in a cell that is not active is on their side."""
+    """The same field on a grid of half the step; new nodes copy a neighbour, in a cell that is not active one on their side."""
     fine = np.empty([2 * nodes - 1 for nodes in values.shape], np.float32)
     fine[::2, ::2, ::2] = values
     fine[::2, ::2, 1::2] = fine[::2, ::2, :-1:2]

@@ -55,7 +55,8 @@ class Options:
     def __post_init__(self) -> None:
         if not MIN_RESOLUTION <= self.resolution <= MAX_RESOLUTION or self.resolution % RESOLUTION_STEP:
             raise InvalidOption(
-                f"resolution: expected a multiple of {RESOLUTION_STEP} from {MIN_RESOLUTION} to {MAX_RESOLUTION}, got {self.resolution}"
+                f"resolution: expected a multiple of {RESOLUTION_STEP} from {MIN_RESOLUTION} to {MAX_RESOLUTION},"
+                f" got {self.resolution}"
             )
         if not 0.05 <= self.level <= 0.95:
             raise InvalidOption(f"level: expected 0.05 to 0.95, got {self.level}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Writes beside `path` and renames, so that a kill at any moment leaves a whole checkpoint."""
     partial = path.with_suffix(".partial")
     torch.save({"format": FORMAT, **state}, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise TrainingError(f"{path}: expected a checkpoint, found none") from None
-    except Exception as error:  # torch raises whatever its unpickler meets
+    except Exception as error:  # noqa: BLE001 - torch raises whatever its unpickler meets
         raise TrainingError(f"{path}: expected a checkpoint, could not read it ({type(error).__name__}: {error})") from None
     if state.get("format") != FORMAT:
         raise TrainingError(f"{path}: expected checkpoint format {FORMAT}, found {state.get('format')!r}")

@@ -42,7 +42,7 @@ class LabelConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class OptimisationConfig:
-    """Adam on the mean binary cross-entropy. With `max_minutes` the run ends, and the cosine falls, by whichever is used up first."""
+    """Adam on the mean binary cross-entropy. With `max_minutes` the run ends, and the cosine falls, by what is used up first."""
 
     batch_size: int = Field(16, ge=1)
     steps: int = Field(100_000, ge=1)

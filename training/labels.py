@@ -72,7 +72,8 @@ class PaperRule:
 class CalibratedRule:
     """s falls linearly from `s_start` at the trivial predictor's F1 to `s_min` at `target_f1`.
 
-    With half of the pairs positive the trivial predictor already scores 0.66, where the paper's rule is at its floor and adapts nothing.
+    With half of the pairs positive the trivial predictor already scores 0.66, where the paper's rule is at its floor and adapts
+    nothing.
     """
 
     trivial: float
@@ -87,7 +88,10 @@ class CalibratedRule:
 
 @dataclass
 class HardnessSchedule:
-    """Follows F1 (eq. 11) on the training pairs: measured every `measure_steps`, kept if better than the best, s set every `adjust_steps`."""
+    """Follows F1 (eq. 11) on the training pairs.
+
+    F1 is measured every `measure_steps` and kept if better than the best; s is set every `adjust_steps`.
+    """
 
     rule: HardnessRule
     measure_steps: int

@@ -1,4 +1,4 @@
-"""The image normalisation that training applies and the manifest tells serving: ImageNet's, so that public backbone weights fit."""
+"""The image normalisation that training applies and the manifest tells serving: ImageNet's, which public weights expect."""
 
 from __future__ import annotations
 

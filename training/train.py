@@ -88,7 +88,7 @@ class TrainingState:
 def train(
     config: RunConfig, data_dir: Path, run_dir: Path, device: torch.device, start: StartingWeights = StartingWeights()
 ) -> Path:
-    """Trains until the budget is used up; returns the checkpoint's path. A run folder with a checkpoint is taken up where it stopped.
+    """Trains until the budget is used up; returns the checkpoint's path. A run folder with a checkpoint goes on where it stopped.
 
     run_dir gets checkpoint.pt, run.json (run, commit, data digest), metrics.jsonl, TensorBoard events and samples/*.png.
     """

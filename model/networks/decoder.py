@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ class Decoder(nn.Module):
 
     def project_maps(self, maps: list[Tensor]) -> list[Tensor]:
         """(B, C_l, h, w) -> (B, H1, h, w): what each map adds to the first layer, a 1x1 convolution."""
-        weights = self.first.weight[:, :-3].split(self.map_channels, dim=1)
+        weights = torch.split(self.first.weight[:, :-3], list(self.map_channels), dim=1)
         return [F.conv2d(m, w[:, :, None, None]) for m, w in zip(maps, weights, strict=True)]
 
     @property

@@ -42,11 +42,10 @@ class ResNet18(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        channels = 64
-        for stage, width in enumerate(STAGE_CHANNELS, start=1):
-            first = BasicBlock(channels, width, stride=1 if stage == 1 else 2)
-            self.add_module(f"layer{stage}", nn.Sequential(first, BasicBlock(width, width, stride=1)))
-            channels = width
+        self.layer1 = _stage(64, 64, stride=1)
+        self.layer2 = _stage(64, 128, stride=2)
+        self.layer3 = _stage(128, 256, stride=2)
+        self.layer4 = _stage(256, 512, stride=2)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -59,6 +58,10 @@ class ResNet18(nn.Module):
             x = stage(x)
             maps.append(x)
         return maps
+
+
+def _stage(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(BasicBlock(channels_in, channels_out, stride), BasicBlock(channels_out, channels_out, stride=1))
 
 
 class FeaturePyramid(nn.Module):
@@ -97,6 +100,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.backbone = ResNet18()
         self.neck: nn.Module
+        self.map_channels: tuple[int, ...]
         if variant == "global":
             self.neck, self.map_channels = GlobalVector(channels), (channels,)
         elif variant == "backbone":
@@ -111,5 +115,5 @@ class ImageEncoder(nn.Module):
 
 
 def load_backbone_weights(encoder: ImageEncoder, state: dict[str, Tensor]) -> None:
-    """Loads a torchvision ResNet-18 state dict (its classifier `fc.*` is left out); raises RuntimeError on other keys or shapes."""
+    """Loads a torchvision ResNet-18 state dict, without its classifier `fc.*`; raises RuntimeError on other keys or shapes."""
     encoder.backbone.load_state_dict({key: value for key, value in state.items() if not key.startswith("fc.")})

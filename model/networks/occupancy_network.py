@@ -35,7 +35,8 @@ class OccupancyNetwork(nn.Module):
 
     def decode(self, maps: list[Tensor], points: Tensor) -> Tensor:
         """`encode`'s maps and (B, N, 3) points (u, v, z) -> logits (B, N)."""
-        return self.decoder(sample_sum(maps, points[..., :2]), points)
+        logits: Tensor = self.decoder(sample_sum(maps, points[..., :2]), points)
+        return logits
 
     def forward(self, images: Tensor, points: Tensor) -> Tensor:
         """(B, 3, S, S) and (B, N, 3) -> logits (B, N)."""

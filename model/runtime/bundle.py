@@ -1,17 +1,16 @@
 """A bundle: the folder that training exports and serving loads.
 
-    encoder.onnx         (image, lateral) -> feature plane
-    decoder.onnx         (plane, columns, depths) -> occupancy
-    weights.safetensors  the unfolded network, fp16, to go on training from; serving does not read it
-    manifest.json        what all of it is, with the sha256 of each file
-    README.md            the model card
+encoder.onnx         (image, lateral) -> feature plane
+decoder.onnx         (plane, columns, depths) -> occupancy
+weights.safetensors  the unfolded network, fp16, to go on training from; serving does not read it
+manifest.json        what all of it is, with the sha256 of each file
+README.md            the model card
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from model.camera import FILL, HALF_DEPTH
 from model.errors import BundleError
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 ENCODER, DECODER, WEIGHTS = "encoder.onnx", "decoder.onnx", "weights.safetensors"
 
@@ -110,7 +109,7 @@ def read_bundle(directory: Path) -> ModelBundle:
     try:
         text = manifest_file.read_bytes()
         manifest = Manifest.model_validate_json(text)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{directory}: expected a bundle folder with {MANIFEST}, found none") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -137,7 +136,7 @@ def verify_file(bundle: ModelBundle, file: str) -> None:
 
 
 def write_bundle(directory: Path, manifest: Manifest, files: dict[str, bytes]) -> ModelBundle:
-    """Writes a bundle as a whole: either the old folder or the new one is there, never half of one. `manifest.files` is filled in."""
+    """Writes a bundle as a whole: the old folder stays until the new one is complete beside it. `manifest.files` is filled in."""
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
     manifest = manifest.model_copy(update={"files": hashes})
     partial = directory.with_name(directory.name + ".partial")
@@ -149,9 +148,9 @@ def write_bundle(directory: Path, manifest: Manifest, files: dict[str, bytes]) -
     if directory.exists():
         retired = directory.with_name(directory.name + ".retired")
         shutil.rmtree(retired, ignore_errors=True)
-        os.replace(directory, retired)
-        os.replace(partial, directory)
+        directory.replace(retired)
+        partial.replace(directory)
         shutil.rmtree(retired)
     else:
-        os.replace(partial, directory)
+        partial.replace(directory)
     return read_bundle(directory)

@@ -1,8 +1,8 @@
 """The exported network as an `OccupancyField`: the encoder once a picture, the decoder in chunks.
 
-The feature of a point does not depend on its depth, so the encoder graph ends in a *feature plane*: for every column (u, v) of the query
-grid the first decoder layer's pre-activation without its depth term. The decoder graph takes column numbers and depths, adds
-the depth term and runs the remaining layers (docs/decisions/0006). The plane stays in the device's memory between the calls.
+The feature of a point does not depend on its depth, so the encoder graph ends in a *feature plane*: for every column (u, v) of
+the query grid the first decoder layer's pre-activation without its depth term. The decoder graph takes column numbers and
+depths, adds the depth term and runs the remaining layers (docs/decisions/0006). The plane stays in the device's memory between the calls.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class OnnxField:
     cancelled: Callable[[], bool]
 
     def query(self, columns: npt.NDArray[np.int64], depths: Float32) -> Float32:
-        """Occupancy at points given by column number (n,) and z (n,) -> (n,) float32 in [0, 1]. Raises Cancelled between chunks."""
+        """Occupancy at points given by column number (n,) and z (n,) -> (n,) float32 in [0, 1]; Cancelled between chunks."""
         answers = np.empty(len(columns), np.float32)
         binding = self.decoder.ort.io_binding()
         binding.bind_ortvalue_input("plane", self.plane)

@@ -69,7 +69,9 @@ def _check_wheels() -> None:
     """`onnxruntime` and `onnxruntime-gpu` write into one folder: with both, the last one wins and neither can be removed."""
     found = {name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)}
     if len(found) > 1:
-        raise ProviderError("onnxruntime: expected one of the extras `cpu` and `gpu`, found both installed; reinstall into a fresh environment")
+        raise ProviderError(
+            "onnxruntime: expected one of the extras `cpu` and `gpu`, found both installed; reinstall into a fresh environment"
+        )
 
 
 def _is_installed(distribution: str) -> bool:

@@ -25,7 +25,10 @@ UNIFORM_SURPLUS = 3  # uniform points fill a ball about the object; so many are 
 
 @dataclass(frozen=True)
 class Batch:
-    """images (B, 3, S, S) float32 in [0, 1] on white; points (B, N, 3) float32 as (u, v, z); distance (B, N) float32 voxels, <= 0 inside."""
+    """images (B, 3, S, S) float32 in [0, 1] on white; points (B, N, 3) float32 as (u, v, z).
+
+    distance: (B, N) float32 voxels, <= 0 inside.
+    """
 
     images: Tensor
     points: Tensor
@@ -56,9 +59,8 @@ class ShapeSet:
         self.device = device
         self.near_count = near.pop()
         self.points = torch.from_numpy(np.stack([shape.points for shape in shapes])).to(device)  # (shapes, P, 3) int16
-        self.signed_distance = torch.from_numpy(np.stack([shape.distance for shape in shapes])).to(
-            device
-        )  # (shapes, P), object units
+        # (shapes, P), object units
+        self.signed_distance = torch.from_numpy(np.stack([shape.distance for shape in shapes])).to(device)
         views = [np.stack([shape.image(v) for v in range(shape.view_count)]) for shape in shapes]
         self.images = torch.from_numpy(np.stack(views)).to(device)  # (shapes, V, S, S, 4) uint8
         self.views = _view_table(shapes, camera, device)
@@ -110,7 +112,7 @@ class ShapeSet:
         return uvz[0, inside][:count], (self.signed_distance[shape, pool] < 0)[inside][:count]
 
     def _slice(self, shape: Tensor, count: int, first: int, last: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`count` neighbours of each shape's pre-shuffled pool [first, last), from one random start: points and signed distances."""
+        """`count` neighbours of each shape's shuffled pool [first, last), from one random start: points, signed distances."""
         if count > last - first:
             raise TrainingError(f"points: expected at least {count} in the pool, found {last - first}")
         start = int(torch.randint(first, last - count + 1, (1,), generator=generator, device=self.device))

@@ -47,7 +47,7 @@ def iou(a: Mesh, b: Mesh, rng: np.random.Generator, points: int = IOU_POINTS) ->
 
 
 def chamfer_l1(a: Mesh, b: Mesh, rng: np.random.Generator, points: int = CHAMFER_POINTS) -> float:
-    """Half the sum of the two mean Euclidean nearest-neighbour distances between surface samples (Occupancy Networks, im2mesh/eval.py)."""
+    """Half the sum of the two mean nearest-neighbour distances between surface samples (Occupancy Networks, im2mesh/eval.py)."""
     on_a, on_b = (sample_surface(mesh.vertices, mesh.faces, points, rng)[0] for mesh in (a, b))
     a_to_b, b_to_a = cKDTree(on_b).query(on_a)[0], cKDTree(on_a).query(on_b)[0]
     return 0.5 * (float(a_to_b.mean()) + float(b_to_a.mean()))
