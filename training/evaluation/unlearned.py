@@ -40,9 +40,7 @@ class UnlearnedPredictors:
         """The silhouette's columns, filled over the mean depth."""
         size = len(prepared.silhouette)
         pixel = ((GRID.lateral + 0.5) * size - 0.5).astype(np.float32)
-        columns = cv2.remap(prepared.silhouette, *np.meshgrid(pixel, pixel[::-1]), cv2.INTER_LINEAR)[
-            ::-1
-        ].T  # (n_u, n_v), v upwards
+        columns = cv2.remap(prepared.silhouette, *np.meshgrid(pixel, pixel[::-1]), cv2.INTER_LINEAR).T
         # A soft wall a cell thick puts the surface at the mean depth exactly, between the nodes.
         depth = np.clip(0.5 + (self.mean_depth / 2 - np.abs(GRID.depths)) / GRID.spacing, 0, 1)
         return _surface(np.minimum(columns[..., None], depth).astype(np.float32), prepared.camera)
