@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
+from rich.markup import escape
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -75,7 +76,7 @@ def register_training_stand_ins(app: typer.Typer, reason: str) -> None:
 
     for name in TRAINING_COMMANDS:
         anything = {"allow_extra_args": True, "ignore_unknown_options": True}
-        app.command(name, help=f"Not installed: {TRAINING_HINT}.", context_settings=anything)(explain)
+        app.command(name, help=escape(f"Not installed: {TRAINING_HINT}."), context_settings=anything)(explain)
 
 
 def _missing_package(error: ModuleNotFoundError) -> str:

@@ -94,9 +94,12 @@ def wait_until_ready(process: subprocess.Popen[bytes], client: httpx.Client, log
         if process.poll() is not None:
             raise DemoFailed(f"the service ended with exit code {process.returncode}:\n{last_lines(log)}")
         try:
-            if client.get("/health/ready").status_code == httpx.codes.OK:
+            answer = client.get("/health/ready")
+            if answer.status_code == httpx.codes.OK:
                 print(f"Service ready after {time.monotonic() - started:.1f} s")
                 return
+            if answer.json().get("state") == "failed":
+                raise DemoFailed(f"the service cannot start: {answer.json().get('detail')}")
         except httpx.TransportError:
             pass  # not listening yet
         time.sleep(0.1)

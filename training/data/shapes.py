@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from model.camera import Camera, OrthographicCamera, PinholeCamera, ViewFrame
+from training.errors import TrainingError
 from training.rendering.cameras import ViewCamera
 from training.sampling.pools import POINT_STEPS
 
@@ -38,7 +39,7 @@ LAYOUT: dict[str, tuple[str, tuple[int | str | None, ...]]] = {
 ORIGIN = "origin"  # the one entry beside the layout: where the shape comes from, JSON text as bytes
 
 
-class ShapeFileError(ValueError):
+class ShapeFileError(TrainingError):
     """A prepared-shape file is missing, damaged or of another layout; the message names the file."""
 
 
