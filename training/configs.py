@@ -74,7 +74,7 @@ class IntervalConfig:
     save: int = Field(250, ge=1)
     evaluation_views: int = Field(64, ge=1)
     sample_views: int = Field(6, ge=0)
-    sample_resolution: int = Field(64, ge=8)
+    sample_resolution: int = Field(64, ge=8, multiple_of=2)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -102,7 +102,7 @@ def read_run(path: Path) -> RunConfig:
         return _ADAPTER.validate_python(tomllib.loads(path.read_text()))
     except FileNotFoundError:
         raise TrainingError(f"{path}: expected a run file, found none") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainingError(f"{path}: expected TOML, {error}") from None
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in error.errors())

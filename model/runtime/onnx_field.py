@@ -2,7 +2,8 @@
 
 The feature of a point does not depend on its depth, so the encoder graph ends in a *feature plane*: for every column (u, v) of
 the query grid the first decoder layer's pre-activation without its depth term. The decoder graph takes column numbers and
-depths, adds the depth term and runs the remaining layers (docs/decisions/0006). The plane stays in the device's memory between the calls.
+depths, adds the depth term and runs the remaining layers (docs/decisions/0006). The plane stays in the device's memory between
+the calls.
 """
 
 from __future__ import annotations
