@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import io
+import warnings
 
 import numpy as np
 import onnx
@@ -88,16 +89,19 @@ def decoder_bytes(network: OccupancyNetwork, *, half: bool) -> bytes:
 def _export(
     module: nn.Module, example: tuple[Tensor, ...], inputs: list[str], output: str, shapes: tuple[object, ...], *, half: bool
 ) -> bytes:
-    program = torch.onnx.export(
-        module.eval(),
-        example,
-        input_names=inputs,
-        output_names=[output],
-        dynamic_shapes=shapes,
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's exporter uses what torch itself deprecates
+        warnings.filterwarnings("ignore", "# The axis name", UserWarning)  # columns and depths are meant to share theirs
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            input_names=inputs,
+            output_names=[output],
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     graph = program.model_proto
     for node in graph.graph.node:  # names of source lines and stack frames of the exporting machine
