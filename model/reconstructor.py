@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -68,6 +68,8 @@ class Options:
             raise InvalidOption(f"size: expected a positive number of metres, got {self.size}")
         if self.size_axis not in _AXES:
             raise InvalidOption(f"size_axis: expected one of {', '.join(_AXES)}, got {self.size_axis}")
+        if self.background not in get_args(Background):
+            raise InvalidOption(f"background: expected one of {', '.join(get_args(Background))}, got {self.background}")
 
 
 class Reconstructor:
