@@ -1,4 +1,4 @@
-"""Slow, obvious twins of the clever routines: what tests compare with. Nothing here is fast, and nothing here is shared with them."""
+"""Slow, obvious twins of the clever routines, for tests to compare with."""
 
 import math
 from collections.abc import Callable
