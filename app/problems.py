@@ -1,5 +1,6 @@
 """Exceptions -> application/problem+json (RFC 9457). The only table of status codes; docs/api.md explains each type."""
 
+import json
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -81,6 +82,15 @@ class ProblemBody(BaseModel):
     state: str | None = Field(None, examples=["starting"], description="State of the service, when it is not ready.")
 
 
+class ProblemResponse(JSONResponse):
+    """In ASCII: a detail quotes the client, whose words may hold what UTF-8 cannot (lone surrogates, by an odd charset)."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode("ascii")
+
+
 def problem_for(error: model.MonotwinError) -> Problem:
     """The entry of the nearest class in the table."""
     return next(PROBLEMS[kind] for kind in type(error).__mro__ if kind in PROBLEMS)
@@ -105,7 +115,7 @@ def problem_response(
         "instance": REQUEST_PREFIX + record.request_id,
         **(members or {}),
     }
-    return JSONResponse(body, problem.status, headers, MEDIA_TYPE)
+    return ProblemResponse(body, problem.status, headers)
 
 
 def internal_error_response(request: Request) -> JSONResponse:

@@ -83,6 +83,14 @@ def test_bytes_are_counted_while_they_stream_in(client):
     assert sent <= 1_010_000
 
 
+@pytest.mark.parametrize(("charset", "name"), [("utf-7", b"+2AA-"), ("raw_unicode_escape", rb"\ud800")])
+def test_a_field_name_that_utf8_cannot_hold_is_named_all_the_same(client, charset, name):
+    """An odd charset turns it into a lone surrogate, which the answer has to quote."""
+    body = part(b'name="' + name + b'"') + b"--b--\r\n"
+    answer = client.post("/reconstruct", content=body, headers={"Content-Type": f"{BOUNDARY['Content-Type']}; charset={charset}"})
+    assert assert_problem(answer, 422, "invalid-fields")["errors"][0]["field"] == "\ud800"
+
+
 def test_a_request_without_an_image_names_it(client):
     body = assert_problem(client.post("/reconstruct", files={"mask": ("m.png", b"x")}), 422, "invalid-fields")
     assert [entry["field"] for entry in body["errors"]] == ["image"]
