@@ -1,0 +1,187 @@
+"""Batches: what the network is shown, beside a direct computation through view frame and camera."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from training.configs import AugmentationConfig, PointsConfig
+from training.data.dataset import ShapeSet, on_white
+from training.data.shapes import PreparedShape
+from training.errors import TrainingError
+from training.sampling.pools import signed_distance
+
+POINTS = PointsConfig(near=200, uniform=100)
+PLAIN = AugmentationConfig()
+CAMERAS = ("pinhole", "orthographic")
+
+
+@pytest.fixture(scope="module", params=CAMERAS)
+def camera_kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def prepared(tiny_set):
+    return [PreparedShape.read(file) for file in tiny_set.files("train")]
+
+
+@pytest.fixture(scope="module")
+def shapes(tiny_set, camera_kind):
+    return ShapeSet(tiny_set.files("train"), camera_kind)
+
+
+def batch_of(shapes, *, augmentation=PLAIN, size=6, image_size=64, seed=0, points=POINTS):
+    return shapes.batch(size, points, augmentation, image_size, torch.Generator().manual_seed(seed))
+
+
+def test_a_batch_has_the_promised_shapes(shapes):
+    batch = batch_of(shapes)
+    assert {(tuple(a.shape), a.dtype) for a in (batch.images, batch.points, batch.distance)} == {
+        ((6, 3, 64, 64), torch.float32),
+        ((6, 300, 3), torch.float32),
+        ((6, 300), torch.float32),
+    }
+    assert (len(shapes), shapes.view_count) == (3, 2)
+
+
+def test_the_same_seed_gives_the_same_batch(shapes):
+    first, again, other = batch_of(shapes), batch_of(shapes), batch_of(shapes, seed=1)
+    assert torch.equal(first.points, again.points)
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.points, other.points)
+
+
+def test_columns_are_those_of_the_views_frame_and_camera(shapes, prepared, camera_kind):
+    for number, shape in enumerate(prepared):
+        for view in range(shape.view_count):
+            points = shape.points_object[:500]
+            found, scale = shapes.columns(torch.tensor([number]), torch.tensor([view]), torch.from_numpy(points)[None])
+            frame = shape.frame(view, camera_kind)
+            expected = shape.camera(view, camera_kind).project(frame.from_object(points.astype(np.float64)))
+            np.testing.assert_allclose(found[0], expected, atol=2e-5)
+            assert float(scale[0]) == pytest.approx(256 * frame.scale, rel=1e-6)
+
+
+def test_distances_are_voxels_between_the_point_and_the_solid_in_the_view_frame(tiny_set, prepared, camera_kind):
+    """Of each point as the network sees it: un-projected, measured to the solid as it lies in that view."""
+    for number, shape in enumerate(prepared):
+        for view in range(shape.view_count):
+            one_view = single_view(tiny_set, number, view, camera_kind)
+            batch = batch_of(one_view, size=1)
+            frame, camera = shape.frame(view, camera_kind), shape.camera(view, camera_kind)
+            points = camera.unproject(batch.points[0].numpy().astype(np.float64))
+            expected = signed_distance(points, frame.from_object(shape.vertices.astype(np.float64)), shape.faces)
+            np.testing.assert_allclose(batch.distance[0], 256 * expected, atol=0.05)
+
+
+def single_view(tiny_set, number, view, camera_kind) -> ShapeSet:
+    """One view of one training shape."""
+    shapes = ShapeSet([tiny_set.files("train")[number]], camera_kind)
+    shapes.images = shapes.images[:, view : view + 1]
+    shapes.views = type(shapes.views)(
+        **{field.name: getattr(shapes.views, field.name)[:, view : view + 1] for field in dataclasses.fields(shapes.views)}
+    )
+    return shapes
+
+
+def test_the_spheres_distances_are_analytic(tiny_set):
+    shape = PreparedShape.read(tiny_set.files("train")[0])
+    shapes = single_view(tiny_set, 0, 0, "pinhole")
+    batch = batch_of(shapes, size=1)
+    frame = shape.frame(0, "pinhole")
+    centre = frame.from_object(np.zeros((1, 3)))
+    points = shape.camera(0, "pinhole").unproject(batch.points[0].numpy())
+    expected = 256 * (np.linalg.norm(points - centre, axis=1) - 0.4 * frame.scale)
+    np.testing.assert_allclose(batch.distance[0], expected, atol=1.0)  # the sphere has 48 segments
+
+
+def test_mirroring_turns_image_and_points_together(tiny_set):
+    """The same seed with and without mirroring: the unmirrored elements are equal, the others the mirror image."""
+    shapes = ShapeSet(tiny_set.files("train"), "pinhole")
+    plain, flipped = (batch_of(shapes, augmentation=AugmentationConfig(flip=flip), size=16) for flip in (False, True))
+    mirror = torch.tensor([-1.0, 1.0, 1.0])
+    mirrored = 0
+    for one, other in zip(range(16), range(16), strict=True):
+        is_mirrored = not torch.equal(plain.points[one], flipped.points[other])
+        mirrored += is_mirrored
+        torch.testing.assert_close(flipped.points[other], plain.points[one] * mirror if is_mirrored else plain.points[one])
+        image = plain.images[one]
+        torch.testing.assert_close(flipped.images[other], image.flip(-1) if is_mirrored else image)
+    assert 3 < mirrored < 13
+    torch.testing.assert_close(plain.distance, flipped.distance)
+
+
+def test_points_inside_the_solid_appear_inside_its_silhouette(shapes):
+    """Also when mirrored: image and points still fit each other."""
+    batch = batch_of(shapes, augmentation=AugmentationConfig(flip=True), size=12)
+    images = batch.images
+    ground = (images > 0.999).all(1)  # white
+    inside = batch.distance < -4
+    column = ((batch.points[..., 0] + 0.5) * 64).long().clamp(0, 63)
+    row = ((0.5 - batch.points[..., 1]) * 64).long().clamp(0, 63)
+    on_ground = ground[torch.arange(12)[:, None], row, column]
+    assert inside.sum() > 100
+    assert (on_ground & inside).sum() <= 0.01 * inside.sum()  # a highlight may be white as well
+
+
+def test_images_stand_on_white_and_keep_straight_alpha():
+    rgba = torch.tensor([[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51], [255, 0, 0, 255]], dtype=torch.uint8)
+    picture = on_white(rgba.view(1, 2, 2, 4), 2)[0].permute(1, 2, 0).reshape(4, 3)
+    expected = [[10 / 255, 20 / 255, 30 / 255], [1, 1, 1], [0.8, 0.8, 0.8], [1, 0, 0]]
+    torch.testing.assert_close(picture, torch.tensor(expected))
+
+
+@pytest.mark.parametrize("image_size", [32, 96])
+def test_images_are_resized_to_the_networks_side(shapes, image_size):
+    images = batch_of(shapes, image_size=image_size).images
+    assert images.shape[-2:] == (image_size, image_size)
+    torch.testing.assert_close(images.mean(), batch_of(shapes).images.mean(), atol=0.01, rtol=0)
+
+
+def test_photometric_changes_stay_in_range_and_change_no_geometry(shapes):
+    strong = AugmentationConfig(brightness=0.9, colour=0.5, noise=0.3)
+    plain, changed = batch_of(shapes), batch_of(shapes, augmentation=strong)
+    assert torch.equal(plain.points, changed.points)
+    assert float(changed.images.min()) >= 0
+    assert float(changed.images.max()) <= 1
+    assert float((plain.images - changed.images).abs().mean()) > 0.05
+
+
+def test_uniform_points_fill_the_query_volume(shapes):
+    points, inside = shapes.uniform_points(0, 0, 200)
+    assert points.shape == (200, 3)
+    assert inside.shape == (200,)
+    assert (points.abs() <= torch.tensor([0.5, 0.5, 0.75])).all()
+    assert (points.abs().amax(0) > torch.tensor([0.4, 0.4, 0.6])).all()
+    assert 0.05 < float(inside.float().mean()) < 0.6
+
+
+def test_uniform_points_of_a_batch_lie_in_the_query_volume_where_the_pool_allows(tiny_set, camera_kind):
+    uniform = batch_of(single_view(tiny_set, 0, 0, camera_kind), size=20).points[:, 200:]
+    assert (uniform.abs() <= torch.tensor([0.5, 0.5, 0.75])).all()
+
+
+def test_a_split_without_shapes_is_refused_in_words():
+    with pytest.raises(TrainingError, match="expected at least one in the split, found none"):
+        ShapeSet([], "pinhole")
+
+
+def test_more_points_than_the_pool_has_are_refused_in_words(shapes):
+    with pytest.raises(TrainingError, match="expected at least 601 in the pool, found 600"):
+        batch_of(shapes, points=PointsConfig(near=601, uniform=1))
+    with pytest.raises(TrainingError, match="expected at least 903 in the pool, found 900"):
+        batch_of(shapes, points=PointsConfig(near=1, uniform=301))
+
+
+def test_pools_of_different_sizes_are_refused_in_words(tiny_set, prepared, tmp_path):
+    shorter = dataclasses.replace(prepared[0], near_count=599)
+    shorter.write(tmp_path / "shorter.npz")
+    with pytest.raises(TrainingError, match=r"expected pools of one size, found near-surface counts \[599, 600\]"):
+        ShapeSet([tiny_set.files("train")[0], tmp_path / "shorter.npz"], "pinhole")
+
+
+def test_a_missing_shape_file_is_a_training_error(tmp_path):
+    with pytest.raises(TrainingError, match=r"gone\.npz"):
+        ShapeSet([tmp_path / "gone.npz"], "pinhole")
