@@ -83,7 +83,7 @@ def make_part(name: str, seed: int) -> Part:
     for attempt in range(ATTEMPTS):
         parameters = family.draw(np.random.default_rng([zlib.crc32(name.encode()), seed, attempt]))
         solid = _simplified(family.build(parameters))
-        fault = _fault(solid, family)
+        fault = _fault(solid)
         if fault is None:
             vertices, faces = _object_frame_arrays(solid)
             return Part(name, family.kind, seed, _json_values(asdict(parameters)), vertices, faces)
@@ -116,7 +116,7 @@ def _size(solid: Manifold) -> float:
     return float((box[3:] - box[:3]).max())
 
 
-def _fault(solid: Manifold, family: Family) -> str | None:
+def _fault(solid: Manifold) -> str | None:
     """Which post-condition the solid violates, in words; None for a good part."""
     if solid.status() != Error.NoError:
         return f"not a manifold: {solid.status()}"
@@ -124,14 +124,14 @@ def _fault(solid: Manifold, family: Family) -> str | None:
         return "no volume"
     if solid.num_tri() not in FACES:
         return f"{solid.num_tri()} faces"
-    return _fault_between_bodies(solid, family)
+    return _fault_between_bodies(solid)
 
 
-def _fault_between_bodies(solid: Manifold, family: Family) -> str | None:
+def _fault_between_bodies(solid: Manifold) -> str | None:
     bodies = solid.decompose()
     if any(body.volume() <= 0 for body in bodies):
         return "a hidden cavity"
-    if len(bodies) == 1 or family.loose_bodies:
+    if len(bodies) == 1:
         return None
     reach = LARGEST_GAP * _size(solid)
     for k, body in enumerate(bodies):

@@ -19,14 +19,12 @@ class Family:
 
     draw: generator -> a frozen dataclass of numbers, strings and tuples, which is recorded with the part.
     build: those parameters -> a solid in millimetre-like units, z up as in use.
-    loose_bodies: the part may hold bodies that touch nothing (balls that roll in a cage).
     """
 
     name: str
     kind: Kind
     draw: Callable[[np.random.Generator], Any]
     build: Callable[[Any], Manifold]
-    loose_bodies: bool = False
 
 
 @dataclass(frozen=True)
