@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.errors import FieldError, InvalidFields
 from app.problems import FRAMEWORK_PROBLEMS, MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
+from model.foreground import Background
 from model.formats import FORMATS
-from model.reconstructor import Options
+from model.reconstructor import MAX_RESOLUTION, MIN_FACES, MIN_RESOLUTION, RESOLUTION_STEP, Keep, Options, SizeAxis
 
 ReadyState = Literal["ready", "busy"]
 
@@ -19,22 +20,24 @@ class ReconstructionForm(BaseModel):
 
     resolution: int = Field(
         256,
-        ge=32,
-        le=512,
-        multiple_of=8,
-        description="Cells along the image's side, in steps of 8.",
+        ge=MIN_RESOLUTION,
+        le=MAX_RESOLUTION,
+        multiple_of=RESOLUTION_STEP,
+        description=f"Cells along the image's side, in steps of {RESOLUTION_STEP}.",
         examples=[256],
     )
     level: float = Field(0.5, ge=0.05, le=0.95, description="Occupancy at which the surface lies: lower, fatter.", examples=[0.5])
-    keep: Literal["largest", "all"] = Field("largest", description="Connected components to keep.", examples=["largest"])
-    target_faces: int | None = Field(None, ge=100, description="Simplify to at most this many triangles.", examples=[20_000])
+    keep: Keep = Field("largest", description="Connected components to keep.", examples=["largest"])
+    target_faces: int | None = Field(
+        None, ge=MIN_FACES, description="Simplify to at most this many triangles.", examples=[20_000]
+    )
     size: float | None = Field(
         None, gt=0, le=1000, description="Real size along `size_axis` in metres; the mesh is then in metres.", examples=[0.12]
     )
-    size_axis: Literal["width", "height", "depth"] = Field(
+    size_axis: SizeAxis = Field(
         "height", description="What `size` measures: x, y or z of the whole object as seen in the photo.", examples=["height"]
     )
-    background: Literal["auto", "alpha", "mask", "none"] = Field(
+    background: Background = Field(
         "auto",
         description="What separates object and background: the alpha channel, the mask, nothing (the whole image), or what fits.",
         examples=["auto"],
