@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich import print as print_rich
+from rich.markup import escape
 
 from training.data.generate import GenerateConfig, generate
 
@@ -46,7 +47,7 @@ def generate_command(
         raise typer.BadParameter(str(error)) from error
     index = generate(config, out, workers)
     for failure in index.failures:
-        print_rich(f"[red]failed[/red] {failure.family} {failure.seed}: {failure.reason}")
+        print_rich(f"[red]failed[/red] {failure.family} {failure.seed}: {escape(failure.reason)}")
     counts = ", ".join(f"{len(index.shapes(split))} {split}" for split in ("train", "val", "test"))
     print_rich(f"{len(index.entries)} shapes in {out} ({counts}), {len(index.failures)} failed")
     if len(index.failures) > MAX_FAILED_SHARE * shapes:
