@@ -20,9 +20,7 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
     from training.checkpoints import save_checkpoint
     from training.configs import RunConfig, run_to_json
 
-    config = RunConfig(
-        name="tiny", image_size=64, network=NetworkConfig(pyramid_channels=8, decoder_widths=(32, 32, 32, 16))
-    )
+    config = RunConfig(name="tiny", image_size=64, network=NetworkConfig(pyramid_channels=8, decoder_widths=(32, 32, 32, 16)))
     torch.manual_seed(0)
     network = OccupancyNetwork(config.network)
     generator = torch.Generator().manual_seed(0)
@@ -38,7 +36,13 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
     with torch.no_grad():  # the untrained encoder may only whisper
         network.decoder.first.weight[:, :-3] *= 0.02
     path = tmp_path_factory.mktemp("tiny") / "checkpoint.pt"
-    state = {"run": run_to_json(config), "network": network.eval().state_dict(), "schedule": {"s": 0.2}, "step": 150, "minutes": 0.1}
+    state = {
+        "run": run_to_json(config),
+        "network": network.eval().state_dict(),
+        "schedule": {"s": 0.2},
+        "step": 150,
+        "minutes": 0.1,
+    }
     save_checkpoint(path, state)
     return path
 

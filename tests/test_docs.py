@@ -22,7 +22,9 @@ def test_every_relative_link_leads_somewhere(page):
 
 
 def test_a_broken_link_is_found():
-    assert broken_links(ROOT / "README.md", "[a](docs/api.md) [b](docs/nothing.md#part) [c](https://example.org)") == ["docs/nothing.md"]
+    assert broken_links(ROOT / "README.md", "[a](docs/api.md) [b](docs/nothing.md#part) [c](https://example.org)") == [
+        "docs/nothing.md"
+    ]
 
 
 def test_every_decision_is_listed():
