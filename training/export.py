@@ -104,6 +104,8 @@ def bundle_weights(directory: Path) -> dict[str, torch.Tensor]:
 def update_metrics(bundle: ModelBundle, metrics: dict[str, Any]) -> ModelBundle:
     """The same bundle with `metrics` in its manifest and its card."""
     manifest = bundle.manifest.model_copy(update={"metrics": metrics})
+    for name in manifest.files:
+        verify_file(bundle, name)
     files = {name: bundle.path(name).read_bytes() for name in manifest.files}
     card = BundleCard(manifest.name, manifest.version, manifest.licence, manifest.attribution)
     files["README.md"] = _card_text(card, manifest).encode()

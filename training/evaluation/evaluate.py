@@ -12,7 +12,7 @@ import numpy as np
 from rich.progress import track
 
 from model.errors import NoSurface
-from model.image import Photo, PreparedImage
+from model.image import Crop, Photo, PreparedImage
 from model.mesh import Mesh
 from model.reconstructor import Options, Reconstructor
 from training.configs import CameraKind
@@ -72,8 +72,10 @@ def evaluate(bundle_dir: Path, data_dir: Path, config: EvaluationConfig) -> Scor
     for entry in track(entries, description=f"{config.split} split"):
         shape = PreparedShape.read(index.path(entry))
         for view in range(min(config.views, shape.view_count)):
-            truth = true_mesh(shape, view, camera)
-            for method, predict in _predictors(reconstructor, unlearned, shape_photo(shape, view), options):
+            photo = shape_photo(shape, view)
+            prepared = reconstructor.prepare(photo, options, None)
+            truth = true_mesh(shape, view, camera, prepared.crop)
+            for method, predict in _predictors(reconstructor, unlearned, photo, prepared, options):
                 results[method][entry.family].append(_judged(predict, truth, rng))
     return Scores(
         config=config,
@@ -97,15 +99,17 @@ def shape_photo(shape: PreparedShape, view: int) -> Photo:
     )
 
 
-def true_mesh(shape: PreparedShape, view: int, camera: CameraKind) -> Mesh:
-    """The object in a view's frame."""
-    return Mesh(shape.frame(view, camera).from_object(shape.vertices).astype(np.float32), shape.faces)
+def true_mesh(shape: PreparedShape, view: int, camera: CameraKind, crop: Crop) -> Mesh:
+    """The object in the view frame of the served crop: it is found from pixels, so it is not quite the one that was rendered."""
+    rendered = len(shape.image(view))
+    shift = np.array([rendered / 2 - crop.centre_x, crop.centre_y - rendered / 2, 0]) / crop.side
+    vertices = shape.frame(view, camera).from_object(shape.vertices) * (rendered / crop.side) + shift
+    return Mesh(vertices.astype(np.float32), shape.faces)
 
 
 def _predictors(
-    reconstructor: Reconstructor, unlearned: UnlearnedPredictors, photo: Photo, options: Options
+    reconstructor: Reconstructor, unlearned: UnlearnedPredictors, photo: Photo, prepared: PreparedImage, options: Options
 ) -> Iterator[tuple[str, Callable[[], Mesh]]]:
-    prepared: PreparedImage = reconstructor.prepare(photo, options, None)
     yield BUNDLE, lambda: reconstructor.reconstruct(photo, options)
     yield "extruded silhouette", lambda: unlearned.extruded_silhouette(prepared)
     yield "mean training shape", lambda: unlearned.mean_training_shape(prepared)
