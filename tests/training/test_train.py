@@ -51,8 +51,9 @@ def weights(checkpoint) -> dict[str, torch.Tensor]:
 
 
 def assert_same_weights(one, other) -> None:
+    expected = weights(other)
     for name, value in weights(one).items():
-        torch.testing.assert_close(value, weights(other)[name], rtol=0, atol=1e-6, msg=name)
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-6, msg=name)
 
 
 def test_a_run_leaves_its_checkpoint_its_record_and_its_pictures(finished, tiny_set):
@@ -111,12 +112,12 @@ def test_a_finished_run_is_left_as_it_is(finished, tiny_set):
 
 
 def test_training_lowers_the_loss(tiny_set, tmp_path):
-    optimisation = OptimisationConfig(batch_size=4, steps=60, learning_rate=5e-3)
+    optimisation = OptimisationConfig(batch_size=2, steps=30, learning_rate=5e-3)
     labels = LabelConfig(rule="binary")
     config = dataclasses.replace(QUIET, optimisation=optimisation, labels=labels)
     train(config, tiny_set.directory, tmp_path, CPU)
     losses = [json.loads(line)["train/loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert np.mean(losses[-5:]) < 0.8 * losses[0]
+    assert np.mean(losses[-4:]) < 0.9 * losses[0]
 
 
 @pytest.mark.parametrize("rule", ["paper", "fixed"])
