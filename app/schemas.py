@@ -8,7 +8,17 @@ from app.errors import FieldError, InvalidFields
 from app.problems import FRAMEWORK_PROBLEMS, MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from model.foreground import Background
 from model.formats import FORMATS
-from model.reconstructor import MAX_RESOLUTION, MIN_FACES, MIN_RESOLUTION, RESOLUTION_STEP, Keep, Options, SizeAxis
+from model.reconstructor import (
+    MAX_RESOLUTION,
+    MAX_SIZE,
+    MIN_FACES,
+    MIN_RESOLUTION,
+    MIN_SIZE,
+    RESOLUTION_STEP,
+    Keep,
+    Options,
+    SizeAxis,
+)
 
 ReadyState = Literal["ready", "busy"]
 
@@ -32,7 +42,11 @@ class ReconstructionForm(BaseModel):
         None, ge=MIN_FACES, description="Simplify to at most this many triangles.", examples=[20_000]
     )
     size: float | None = Field(
-        None, gt=0, le=1000, description="Real size along `size_axis` in metres; the mesh is then in metres.", examples=[0.12]
+        None,
+        ge=MIN_SIZE,
+        le=MAX_SIZE,
+        description="Real size along `size_axis` in metres; the mesh is then in metres.",
+        examples=[0.12],
     )
     size_axis: SizeAxis = Field(
         "height", description="What `size` measures: x, y or z of the whole object as seen in the photo.", examples=["height"]

@@ -10,7 +10,7 @@ In (u, v, z) every ray of either camera is a column of constant (u, v), so nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ import numpy.typing as npt
 from model.errors import CameraTooClose
 
 FloatArray = npt.NDArray[np.floating]
+CameraKind = Literal["pinhole", "orthographic"]
 
 FILL = 0.9  # share of the crop's side that the silhouette's longer side takes
 HALF_DEPTH = 0.75  # the query volume is z in [-HALF_DEPTH, HALF_DEPTH], u and v in [-0.5, 0.5]

@@ -1,18 +1,18 @@
 """What can go wrong between a photo and a mesh. No HTTP in here: `app.problems` maps each class to an answer.
 
-    MonotwinError
-    ├── BundleError                 the exported network cannot be used
-    ├── ProviderError               the demanded device cannot be used
-    └── ReconstructionError         this photo cannot become a mesh
-        ├── UnreadableImage         bytes that are no complete image
-        │   ├── UnsupportedImage    not an image format that is read here
-        │   └── ImageTooLarge       more pixels than allowed
-        ├── InvalidMask             the mask does not fit the image
-        ├── InvalidOption           an option out of its range
-        ├── NoForeground            no object was found in the image
-        ├── CameraTooClose          the pinhole camera stands inside the query volume
-        ├── NoSurface               the field does not cross the iso-level
-        └── Cancelled               nobody waits for the mesh any more
+MonotwinError
+├── BundleError                 the exported network cannot be used
+├── ProviderError               the demanded device cannot be used
+└── ReconstructionError         this photo cannot become a mesh
+    ├── UnreadableImage         bytes that are no complete image
+    │   ├── UnsupportedImage    not an image format that is read here
+    │   └── ImageTooLarge       more pixels than allowed
+    ├── InvalidMask             the mask does not fit the image
+    ├── InvalidOption           an option out of its range
+    ├── NoForeground            no object was found in the image
+    ├── CameraTooClose          the pinhole camera stands inside the query volume
+    ├── NoSurface               the field does not cross the iso-level
+    └── Cancelled               nobody waits for the mesh any more
 """
 
 

@@ -13,6 +13,7 @@ Background = Literal["auto", "alpha", "mask", "none"]
 Coverage = npt.NDArray[np.float32]  # (H, W) share of each pixel that the object covers, in [0, 1]
 Mask = npt.NDArray[np.bool_]  # (H, W)
 
+TRANSPARENT_SHARE = 0.01  # of the pixels of an image whose alpha channel tells the background
 SMALLEST_BOX = 4  # pixels: a silhouette box with a shorter longer side says nothing about a shape
 SPECK = 0.01  # components below this share of the largest one's pixels are dust
 UNIFORM_SHARE = 0.9  # share of the border's pixels that must have the border's colour
@@ -34,7 +35,7 @@ EDGE_SIGMA = 0.6  # pixels of the segmented copy
 def find_foreground(photo: Photo, mask: Mask | None = None, background: Background = "auto") -> Coverage:
     """Coverage of the object, (H, W) float32 in [0, 1], specks removed.
 
-    auto: the given mask, else alpha that is not opaque everywhere, else a border of one colour, else GrabCut.
+    auto: the given mask, else alpha that is not opaque nearly everywhere, else a border of one colour, else GrabCut.
     alpha, mask: that source and no other. none: the whole image is the object.
     """
     coverage = _coverage(photo, mask, background)
@@ -56,7 +57,7 @@ def _coverage(photo: Photo, mask: Mask | None, background: Background) -> Covera
         if mask is None:
             raise InvalidOption("background: 'mask' expects a mask beside the image, got none")
         return mask.astype(np.float32)
-    if background == "alpha" or (background == "auto" and photo.alpha is not None and photo.alpha.min() < 255):
+    if background == "alpha" or (background == "auto" and _tells_background(photo.alpha)):
         if photo.alpha is None:
             raise InvalidOption("background: 'alpha' expects an image with an alpha channel, got one without")
         return photo.alpha.astype(np.float32) / np.float32(255)
@@ -64,6 +65,11 @@ def _coverage(photo: Photo, mask: Mask | None, background: Background) -> Covera
         raise InvalidOption(f"background: expected auto, alpha, mask or none, got {background!r}")
     differs = _by_uniform_border(photo.rgb)
     return _by_grabcut(photo.rgb) if differs is None else differs
+
+
+def _tells_background(alpha: npt.NDArray[np.uint8] | None) -> bool:
+    """Whether an alpha channel cuts something out; rounded corners of a screenshot do not."""
+    return alpha is not None and float((alpha < 128).mean()) >= TRANSPARENT_SHARE
 
 
 def _by_uniform_border(rgb: npt.NDArray[np.uint8]) -> Coverage | None:

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from model.camera import FILL, Camera, OrthographicCamera, PinholeCamera
+from model.camera import FILL, Camera, CameraKind, OrthographicCamera, PinholeCamera
 from model.errors import ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
 
-CameraKind = Literal["pinhole", "orthographic"]
 FloatImage = npt.NDArray[np.float32]
 
 MAX_PIXELS = 50_000_000
+PLAUSIBLE_DISTANCE = 1.0  # crop sides; a focal length that puts the camera nearer is that of a larger picture, cropped since
 VISIBLE_COVERAGE = 8 / 255  # a pixel with less of the object in it does not count for the silhouette box
 FULL_FRAME_DIAGONAL = 43.2666  # millimetres, to which EXIF's FocalLengthIn35mmFilm refers
 
@@ -100,6 +100,8 @@ class PreparedImage:
     silhouette: FloatImage
     crop: Crop
     camera: Camera
+    focal_length_known: bool
+    """Whether the camera's distance follows from the photo; else it is the bundle's default."""
 
 
 def read_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -132,7 +134,7 @@ def prepare(photo: Photo, foreground: FloatImage, size: int, camera_kind: Camera
     """The object's square crop, `size` pixels wide, composited on white, and its camera.
 
     foreground: (H, W) float32 coverage in [0, 1] with something visible in it (`find_foreground`).
-    default_distance: the pinhole's distance in crop sides when the photo's focal length is unknown.
+    default_distance: the pinhole's distance in crop sides when the photo's focal length is unknown or not plausible.
     """
     box = silhouette_box(foreground)
     if box is None:
@@ -142,21 +144,23 @@ def prepare(photo: Photo, foreground: FloatImage, size: int, camera_kind: Camera
     opacity = foreground if photo.alpha is None else np.minimum(foreground, photo.alpha * np.float32(1 / 255))
     white = 1 - _resample(opacity, crop, size)
     channels = [_resample(photo.rgb[..., channel] * np.float32(1 / 255) * opacity, crop, size) + white for channel in range(3)]
+    distance = (photo.focal_length_px or 0.0) / crop.side
+    focal_length_known = distance > PLAUSIBLE_DISTANCE
     return PreparedImage(
         pixels=np.clip(np.stack(channels), 0, 1),
         silhouette=np.clip(_resample(foreground, crop, size), 0, 1),
         crop=crop,
-        camera=_camera(photo, crop, camera_kind, default_distance),
+        camera=_camera(photo, crop, camera_kind, distance if focal_length_known else default_distance),
+        focal_length_known=focal_length_known,
     )
 
 
-def _camera(photo: Photo, crop: Crop, kind: CameraKind, default_distance: float) -> Camera:
+def _camera(photo: Photo, crop: Crop, kind: CameraKind, distance: float) -> Camera:
     """The camera in the crop's units: distance = focal length / side, offset = (crop centre - principal point) / side, y up."""
     if kind == "orthographic":
         return OrthographicCamera()
     height, width = photo.rgb.shape[:2]
     principal_x, principal_y = photo.principal_point or (width / 2, height / 2)
-    distance = default_distance if photo.focal_length_px is None else photo.focal_length_px / crop.side
     return PinholeCamera(distance, (crop.centre_x - principal_x) / crop.side, (principal_y - crop.centre_y) / crop.side)
 
 

@@ -31,6 +31,7 @@ Stage = Callable[[str], AbstractContextManager[object]]
 
 MIN_RESOLUTION, MAX_RESOLUTION, RESOLUTION_STEP = 32, 512, 8
 MIN_FACES = 100
+MIN_SIZE, MAX_SIZE = 1e-4, 1e3  # metres
 _AXES: dict[SizeAxis, int] = {"width": 0, "height": 1, "depth": 2}
 _MARGIN_PIXELS = 2  # columns this far outside the silhouette are still asked: its edge is uncertain by about a pixel
 
@@ -64,8 +65,8 @@ class Options:
             raise InvalidOption(f"keep: expected largest or all, got {self.keep}")
         if self.target_faces is not None and self.target_faces < MIN_FACES:
             raise InvalidOption(f"target_faces: expected {MIN_FACES} or more, got {self.target_faces}")
-        if self.size is not None and not (0 < self.size < float("inf")):
-            raise InvalidOption(f"size: expected a positive number of metres, got {self.size}")
+        if self.size is not None and not MIN_SIZE <= self.size <= MAX_SIZE:
+            raise InvalidOption(f"size: expected {MIN_SIZE:g} to {MAX_SIZE:g} metres, got {self.size}")
         if self.size_axis not in _AXES:
             raise InvalidOption(f"size_axis: expected one of {', '.join(_AXES)}, got {self.size_axis}")
         if self.background not in get_args(Background):
@@ -163,6 +164,7 @@ class Reconstructor:
             watertight=mesh.is_watertight,
             volume=mesh.volume,
             silhouette_coverage=round(coverage, 4),
+            camera_source="photo" if prepared.focal_length_known else "bundle",
         )
 
 

@@ -327,10 +327,13 @@ def test_the_default_distance_holds_without_a_focal_length():
     assert prepare(photo, coverage, 32, "pinhole", 2.25).camera == PinholeCamera(2.25, 0.0, 0.0)
 
 
-def test_a_focal_length_shorter_than_the_object_is_refused():
+def test_a_focal_length_shorter_than_the_object_belongs_to_another_picture_and_is_not_used():
+    """A photo that was cropped after it was taken keeps the focal length of the whole one."""
     photo, coverage = square_photo(100, 5, 5, 90, 90)
-    with pytest.raises(CameraTooClose, match=r"got 0\.5"):
-        prepare(Photo(photo.rgb, None, 50.0), coverage, 32, "pinhole", 2.0)
+    prepared = prepare(Photo(photo.rgb, None, 50.0), coverage, 32, "pinhole", 2.0)
+    assert prepared.camera == PinholeCamera(2.0, 0.0, 0.0)
+    assert not prepared.focal_length_known
+    assert prepare(Photo(photo.rgb, None, 150.0), coverage, 32, "pinhole", 2.0).focal_length_known
 
 
 def test_preparing_nothing_is_a_mistake_of_the_caller():
