@@ -1,6 +1,7 @@
 """The main path, with a tiny network that sees a ball of radius 0.35 (in columns) in every picture."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -85,7 +86,7 @@ def test_the_same_photo_gives_the_same_mesh(reconstructor, tiny_bundle, photo):
 
 def test_the_metadata_say_what_the_file_holds(reconstructor, photo):
     mesh = reconstructor.reconstruct(photo, SMALL)
-    assert set(mesh.metadata) == {
+    assert set(mesh.metadata) >= {
         "bundle", "bundle_sha256", "units", "scale_source", "level", "resolution", "watertight", "volume", "silhouette_coverage",
     }  # fmt: skip
     assert mesh.metadata["bundle"] == "tiny 1"
@@ -193,7 +194,7 @@ def test_orthographic_columns_are_the_mesh(reconstructor, photo, monkeypatch):
     prepared = reconstructor.prepare(photo, SMALL, None)
     field = reconstructor.encode(prepared, QueryGrid(64))
     surface = extract_surface(query_hierarchically(field, 0.5), 0.5, field.grid.origin, field.grid.spacing)
-    flat = type(prepared)(prepared.pixels, prepared.silhouette, prepared.crop, OrthographicCamera())
+    flat = replace(prepared, camera=OrthographicCamera())
     np.testing.assert_array_equal(reconstructor.refine(surface, flat, SMALL).vertices, surface.vertices)
     assert not np.array_equal(reconstructor.refine(surface, prepared, SMALL).vertices, surface.vertices)
 
