@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt

@@ -53,6 +53,8 @@ class OptimisationConfig:
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float | None = Field(None, gt=0)
     precision: Literal["float32", "bfloat16"] = "float32"
+    freeze_norms_at: float = Field(1.0, ge=0, le=1)
+    """Share of the budget after which batch norms keep their statistics, so that training sees what serving will compute."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -38,6 +38,7 @@ from training.normalisation import normalise
 from training.validation import sample_sheet, validate
 
 CHECKPOINT = "checkpoint.pt"
+SETTLING_BATCHES = 64  # over which batch norm statistics are measured before they are frozen
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class TrainingState:
     generator: torch.Generator
     step: int = 0
     minutes: float = 0.0
+    norms_frozen: bool = False
 
     def save(self, path: Path, config: RunConfig, provenance: dict[str, str]) -> None:
         state = {
@@ -69,6 +71,7 @@ class TrainingState:
             "generator": self.generator.get_state(),
             "step": self.step,
             "minutes": self.minutes,
+            "norms_frozen": self.norms_frozen,
         }
         save_checkpoint(path, state)
 
@@ -82,7 +85,7 @@ class TrainingState:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["generator"])
-        self.step, self.minutes = state["step"], state["minutes"]
+        self.step, self.minutes, self.norms_frozen = state["step"], state["minutes"], state["norms_frozen"]
 
 
 def train(
@@ -113,11 +116,12 @@ def train(
     with SummaryWriter(str(run_dir), purge_step=state.step) as board, _progress(console) as progress:
         task = progress.add_task(config.name, total=1.0, status="")
         while (used := _budget_used(config.optimisation, state)) < 1:
+            if used >= config.optimisation.freeze_norms_at and not state.norms_frozen:
+                _settle_norms(state, shapes, config)
+                console.print(f"step {state.step}: batch norms frozen")
             for group in state.optimiser.param_groups:
                 group["lr"] = _learning_rate(config.optimisation, state.step, used)
-            batch = shapes.batch(
-                config.optimisation.batch_size, config.points, config.augmentation, config.image_size, state.generator
-            )
+            batch = _draw(state, shapes, config)
             loss, logits = _step(state, batch, config)
             if not math.isfinite(loss):
                 raise TrainingError(f"step {state.step}: expected a finite loss, found {loss}; last save: {checkpoint}")
@@ -154,13 +158,14 @@ def train(
 def _step(state: TrainingState, batch: Batch, config: RunConfig) -> tuple[float, Tensor]:
     """One step of descent; returns the loss and the logits (B, N)."""
     state.network.train()
+    if state.norms_frozen:
+        for norm in _norms(state.network):
+            norm.eval()
     if config.labels.rule == "binary":
         labels = binary_label(batch.distance)
     else:
         labels = adaptive_label(batch.distance.clamp(min=0), state.schedule.s)
-    images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=config.optimisation.precision == "bfloat16"):
-        logits = state.network(images, batch.points).float()
+    logits = _forward(state, batch, config)
     loss = F.binary_cross_entropy_with_logits(logits, labels)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
@@ -168,6 +173,42 @@ def _step(state: TrainingState, batch: Batch, config: RunConfig) -> tuple[float,
         nn.utils.clip_grad_norm_(state.network.parameters(), config.optimisation.clip_norm)
     state.optimiser.step()
     return loss.item(), logits.detach()
+
+
+def _settle_norms(state: TrainingState, shapes: ShapeSet, config: RunConfig) -> None:
+    """Measures the batch norms' statistics anew, plain means over SETTLING_BATCHES with the weights held still, and freezes them.
+
+    Running means trail behind weights that still move fast; from here on training and serving normalise alike.
+    """
+    norms = _norms(state.network)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch: a cumulative mean
+    state.network.train()
+    with torch.no_grad():
+        for _ in range(SETTLING_BATCHES):
+            _forward(state, _draw(state, shapes, config), config)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    state.norms_frozen = True
+
+
+def _norms(network: OccupancyNetwork) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+
+
+def _draw(state: TrainingState, shapes: ShapeSet, config: RunConfig) -> Batch:
+    size = config.optimisation.batch_size
+    return shapes.batch(size, config.points, config.augmentation, config.image_size, state.generator)
+
+
+def _forward(state: TrainingState, batch: Batch, config: RunConfig) -> Tensor:
+    """Logits (B, N) float32 of a batch."""
+    images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=config.optimisation.precision == "bfloat16"):
+        logits: Tensor = state.network(images, batch.points)
+    return logits.float()
 
 
 def _fresh_state(config: RunConfig, shapes: ShapeSet, device: torch.device, start: StartingWeights) -> TrainingState:

@@ -40,7 +40,8 @@ class Decoder(nn.Module):
 
     def forward(self, features: Tensor, points: Tensor) -> Tensor:
         """features (B, N, H1): sampled, summed `project_maps`; points (B, N, 3) as (u, v, z) -> logits (B, N)."""
-        x = (features + F.linear(points, self.position_weights, self.first.bias)).flatten(0, 1)  # (B N, H1)
+        with torch.autocast(points.device.type, enabled=False):  # bfloat16 would round u, v and z to half a voxel
+            x = (features + F.linear(points, self.position_weights, self.first.bias)).flatten(0, 1)  # (B N, H1)
         for norm, linear in zip(self.norms, self.rest, strict=True):
             x = linear(norm(F.leaky_relu(x, NEGATIVE_SLOPE)))
         return x.view(points.shape[:2])

@@ -26,7 +26,7 @@ def sample_sum(maps: list[Tensor], uv: Tensor) -> Tensor:
     `grid_sample`, since a row holds all channels of a pixel side by side.
     """
     batch, count = uv.shape[:2]
-    table = torch.cat([m.flatten(2).transpose(1, 2).flatten(0, 1) for m in maps])  # (sum_l B h_l w_l, C)
+    table = torch.cat([m.flatten(2).transpose(1, 2).flatten(0, 1) for m in maps]).float()  # (sum_l B h_l w_l, C)
     image = torch.arange(batch, device=uv.device)[:, None]
     rows, weights, first_row = [], [], 0
     for m in maps:
