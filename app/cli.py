@@ -118,7 +118,7 @@ def reconstruct(
     output: Annotated[Path, typer.Option("--output", "-o", help="The mesh; its extension chooses the format.")],
     mask: Annotated[Path | None, typer.Option(help="Image of the photo's size, bright where the object is.")] = None,
     resolution: Annotated[int, typer.Option(help="Cells along the image's side: 32 to 512, a multiple of 8.")] = 256,
-    level: Annotated[float, typer.Option(help="Occupancy at which the surface lies, 0.05 to 0.95.")] = 0.5,
+    level: Annotated[float | None, typer.Option(help="Occupancy at which the surface lies, 0.05 to 0.95.")] = None,
     file_format: Annotated[
         str | None, typer.Option("--format", help="glb, obj, stl or ply; by default the output's extension.")
     ] = None,

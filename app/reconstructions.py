@@ -42,6 +42,7 @@ def router(settings: Settings, worker: Worker) -> APIRouter:
     )
     async def reconstruct(request: Request) -> Response:
         stages = record_of(request.scope).stages
+        worker.check_free()
         with stages("receive"):
             upload = await read_upload(request, TEXT_FIELDS, settings.max_upload_bytes)
         form = ReconstructionForm.parse(upload.fields)

@@ -9,9 +9,11 @@ from app.problems import FRAMEWORK_PROBLEMS, MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from model.foreground import Background
 from model.formats import FORMATS
 from model.reconstructor import (
+    MAX_LEVEL,
     MAX_RESOLUTION,
     MAX_SIZE,
     MIN_FACES,
+    MIN_LEVEL,
     MIN_RESOLUTION,
     MIN_SIZE,
     RESOLUTION_STEP,
@@ -36,7 +38,13 @@ class ReconstructionForm(BaseModel):
         description=f"Cells along the image's side, in steps of {RESOLUTION_STEP}.",
         examples=[256],
     )
-    level: float = Field(0.5, ge=0.05, le=0.95, description="Occupancy at which the surface lies: lower, fatter.", examples=[0.5])
+    level: float | None = Field(
+        None,
+        ge=MIN_LEVEL,
+        le=MAX_LEVEL,
+        description="Occupancy at which the surface lies: lower, fatter. The bundle's when left out, which is 0.5.",
+        examples=[0.5],
+    )
     keep: Keep = Field("largest", description="Connected components to keep.", examples=["largest"])
     target_faces: int | None = Field(
         None, ge=MIN_FACES, description="Simplify to at most this many triangles.", examples=[20_000]

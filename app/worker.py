@@ -85,13 +85,31 @@ class Worker:
     @property
     def state(self) -> ServiceState:
         with self._changed:
-            if self._closing:
-                return ServiceState.DRAINING
-            if self._failure is not None:
-                return ServiceState.FAILED
-            if self._reconstructor is None:
-                return ServiceState.STARTING
-            return ServiceState.BUSY if len(self._waiting) >= self._queue_size else ServiceState.READY
+            return self._state()
+
+    def _state(self) -> ServiceState:
+        """For those who hold the lock."""
+        if self._closing:
+            return ServiceState.DRAINING
+        if self._failure is not None:
+            return ServiceState.FAILED
+        if self._reconstructor is None:
+            return ServiceState.STARTING
+        return ServiceState.BUSY if len(self._waiting) >= self._queue_size else ServiceState.READY
+
+    def check_free(self) -> None:
+        """Raises NotReady or QueueFull when work handed over now would be refused, so that nobody uploads for nothing."""
+        with self._changed:
+            self._check_free()
+
+    def _check_free(self) -> None:
+        state = self._state()
+        if state is ServiceState.FAILED:
+            raise NotReady("state: expected ready, found failed; /health/ready says why", state.value)
+        if state in (ServiceState.STARTING, ServiceState.DRAINING):
+            raise NotReady(f"state: expected ready, found {state.value}", state.value, self._retry_after_seconds())
+        if state is ServiceState.BUSY:
+            raise QueueFull(f"queue: expected fewer than {self._queue_size} waiting requests", self._retry_after_seconds())
 
     def start(self) -> None:
         """Begin to load, in the worker's own thread; returns at once."""
@@ -126,15 +144,9 @@ class Worker:
             answer.cancel()
 
     def _enqueue(self, work: Work[Any]) -> Task:
-        state = self.state
-        if state is ServiceState.FAILED:
-            raise NotReady("state: expected ready, found failed; /health/ready says why", state.value)
-        if state in (ServiceState.STARTING, ServiceState.DRAINING):
-            raise NotReady(f"state: expected ready, found {state.value}", state.value, self._retry_after_seconds())
         task = Task(work)
         with self._changed:
-            if len(self._waiting) >= self._queue_size:
-                raise QueueFull(f"queue: expected fewer than {self._queue_size} waiting requests", self._retry_after_seconds())
+            self._check_free()
             self._waiting.append(task)
             self._changed.notify()
         return task
@@ -157,6 +169,7 @@ class Worker:
         while (task := self._next()) is not None:
             if task.result.set_running_or_notify_cancel():
                 self._perform(task, reconstructor)
+            del task  # its upload and its mesh are not kept until the next one comes
 
     def _start(self) -> Reconstructor | None:
         """The loaded, warm reconstructor, or None with the reason in `failure`."""

@@ -43,7 +43,7 @@ def find_foreground(photo: Photo, mask: Mask | None = None, background: Backgrou
         coverage = _without_specks(coverage)
     box = silhouette_box(coverage)
     if box is None or max(box.width, box.height) < SMALLEST_BOX:
-        found = "nothing" if box is None else f"{box.width}x{box.height} pixels"
+        found = "nothing" if box is None else f"{box.width:.3g}x{box.height:.3g} pixels"
         height, width = coverage.shape
         raise NoForeground(f"object: expected at least {SMALLEST_BOX} pixels across in the {width}x{height} image, found {found}")
     return coverage

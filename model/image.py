@@ -63,19 +63,19 @@ class Photo:
 
 @dataclass(frozen=True)
 class Box:
-    """Pixel edges of a silhouette: columns [left, right), rows [top, bottom)."""
+    """The edges of a silhouette in pixels from the left and the top edge of the image, to a fraction of a pixel."""
 
-    left: int
-    top: int
-    right: int
-    bottom: int
+    left: float
+    top: float
+    right: float
+    bottom: float
 
     @property
-    def width(self) -> int:
+    def width(self) -> float:
         return self.right - self.left
 
     @property
-    def height(self) -> int:
+    def height(self) -> float:
         return self.bottom - self.top
 
 
@@ -122,12 +122,21 @@ def read_mask(data: bytes, photo: Photo, max_pixels: int = MAX_PIXELS) -> npt.ND
 
 
 def silhouette_box(coverage: FloatImage) -> Box | None:
-    """The box around the visible part of (H, W) coverage in [0, 1], or None when nothing is visible."""
-    visible = coverage > VISIBLE_COVERAGE
-    columns, rows = np.flatnonzero(visible.any(axis=0)), np.flatnonzero(visible.any(axis=1))
+    """The box around the visible part of (H, W) coverage in [0, 1], or None when nothing is visible.
+
+    An outermost pixel counts by its coverage, so that the box of an anti-aliased silhouette is that of the object itself.
+    """
+    across, along = coverage.max(axis=0), coverage.max(axis=1)
+    columns, rows = np.flatnonzero(across > VISIBLE_COVERAGE), np.flatnonzero(along > VISIBLE_COVERAGE)
     if not len(columns):
         return None
-    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    left, right, top, bottom = int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
+    return Box(
+        left=left + 1 - float(across[left]),
+        top=top + 1 - float(along[top]),
+        right=right + float(across[right]),
+        bottom=bottom + float(along[bottom]),
+    )
 
 
 def prepare(photo: Photo, foreground: FloatImage, size: int, camera_kind: CameraKind, default_distance: float) -> PreparedImage:

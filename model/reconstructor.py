@@ -31,6 +31,7 @@ Stage = Callable[[str], AbstractContextManager[object]]
 
 MIN_RESOLUTION, MAX_RESOLUTION, RESOLUTION_STEP = 32, 512, 8
 MIN_FACES = 100
+MIN_LEVEL, MAX_LEVEL = 0.05, 0.95
 MIN_SIZE, MAX_SIZE = 1e-4, 1e3  # metres
 _AXES: dict[SizeAxis, int] = {"width": 0, "height": 1, "depth": 2}
 _MARGIN_PIXELS = 2  # columns this far outside the silhouette are still asked: its edge is uncertain by about a pixel
@@ -40,13 +41,14 @@ _MARGIN_PIXELS = 2  # columns this far outside the silhouette are still asked: i
 class Options:
     """What a caller may choose. Raises InvalidOption on values out of range.
 
-    resolution: cells along the image's side, a multiple of 8; level: the iso-level; keep: the largest component or all of them;
+    resolution: cells along the image's side, a multiple of 8; level: the iso-level, None for the bundle's;
+    keep: the largest component or all of them;
     target_faces: an upper bound, None for as many as marching cubes makes; size: metres of the object along `size_axis`
     (width x, height y, depth z as seen in the photo), None for view-frame units; background: see `find_foreground`.
     """
 
     resolution: int = 256
-    level: float = 0.5
+    level: float | None = None
     keep: Keep = "largest"
     target_faces: int | None = None
     size: float | None = None
@@ -59,8 +61,8 @@ class Options:
                 f"resolution: expected a multiple of {RESOLUTION_STEP} from {MIN_RESOLUTION} to {MAX_RESOLUTION},"
                 f" got {self.resolution}"
             )
-        if not 0.05 <= self.level <= 0.95:
-            raise InvalidOption(f"level: expected 0.05 to 0.95, got {self.level}")
+        if self.level is not None and not MIN_LEVEL <= self.level <= MAX_LEVEL:
+            raise InvalidOption(f"level: expected {MIN_LEVEL} to {MAX_LEVEL}, got {self.level}")
         if self.keep not in ("largest", "all"):
             raise InvalidOption(f"keep: expected largest or all, got {self.keep}")
         if self.target_faces is not None and self.target_faces < MIN_FACES:
@@ -110,14 +112,15 @@ class Reconstructor:
         mask: (H, W) bool, True on the object; stage: a context manager entered around each stage, by name, to time it;
         cancelled: asked between stages and decoder calls, ends the work with Cancelled. Raises children of ReconstructionError.
         """
+        level = self._level(options)
         with stage("prepare"):
             prepared = self.prepare(photo, options, mask)
         with stage("encode"):
             field = self.encode(prepared, QueryGrid(options.resolution), cancelled)
         with stage("query"):
-            values = query_hierarchically(field, options.level)
+            values = query_hierarchically(field, level)
         with stage("extract"):
-            surface = extract_surface(values, options.level, field.grid.origin, field.grid.spacing)
+            surface = extract_surface(values, level, field.grid.origin, field.grid.spacing)
         if cancelled():
             raise Cancelled("refine: stopped, nobody waits for the mesh any more")
         with stage("refine"):
@@ -144,6 +147,9 @@ class Reconstructor:
         image = np.ascontiguousarray(((prepared.pixels - mean) / std)[None])
         return self.network.encode(image, grid, _observed_columns(prepared.silhouette, grid), cancelled)
 
+    def _level(self, options: Options) -> float:
+        return self.bundle.manifest.level if options.level is None else options.level
+
     def refine(self, surface: Mesh, prepared: PreparedImage, options: Options) -> Mesh:
         """Columns (u, v, z) -> view frame, then components, faces, size; the metadata say what was done."""
         mesh = keep_largest(surface) if options.keep == "largest" else surface
@@ -159,7 +165,7 @@ class Reconstructor:
             bundle_sha256=self.bundle.sha256,
             units="metre" if options.size is not None else "silhouette side / 0.9",
             scale_source="declared" if options.size is not None else "none",
-            level=options.level,
+            level=self._level(options),
             resolution=options.resolution,
             watertight=mesh.is_watertight,
             volume=mesh.volume,

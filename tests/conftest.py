@@ -50,10 +50,18 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_checkpoint, tmp_path_factory) -> Path:
     """`tiny_checkpoint`, exported."""
-    from training.export import BundleCard, export_bundle
+    from training.export import BundleIdentity, export_bundle
 
     directory = tmp_path_factory.mktemp("bundles") / "tiny"
-    return export_bundle(tiny_checkpoint, directory, BundleCard("tiny", "1"), half=False).directory
+    return export_bundle(tiny_checkpoint, directory, BundleIdentity("tiny", "1"), half=False).directory
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread():
+    """Sums in one order: what is trained twice comes out the same."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -30,7 +30,7 @@ def train_command(
     backbone_weights: Annotated[
         Path | None, typer.Option(help="torchvision ResNet-18 state dict (.pth) for the encoder.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    device: Annotated[Literal["auto", "cuda", "cpu"], typer.Option(help="Where to train.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores when left out.")] = None,
 ) -> None:
     """Train the network of a run file."""
@@ -62,9 +62,9 @@ def export_command(
     half: Annotated[bool, typer.Option(help="Store the weights as fp16.")] = True,
 ) -> None:
     """Export a checkpoint to an ONNX bundle, checked against torch."""
-    from training.export import BundleCard, export_bundle
+    from training.export import BundleIdentity, export_bundle
 
-    bundle = export_bundle(checkpoint, out, BundleCard(name, version, licence, tuple(attribution or ())), half=half)
+    bundle = export_bundle(checkpoint, out, BundleIdentity(name, version, licence, tuple(attribution or ())), half=half)
     size = sum(file.stat().st_size for file in bundle.directory.iterdir()) / 1e6
     console.print(f"exported: [bold]{bundle.directory}[/bold], {size:.1f} MB, sha256 {bundle.sha256[:16]}")
 

@@ -9,12 +9,11 @@ from typing import Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from model.camera import CameraKind
 from model.networks.occupancy_network import NetworkConfig
 from training.errors import TrainingError
 
 _STRICT = ConfigDict(extra="forbid")  # a misspelt key is an error, not a silent default
-
-CameraKind = Literal["pinhole", "orthographic"]
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

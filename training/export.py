@@ -26,6 +26,7 @@ from model.runtime.bundle import (
     write_bundle,
 )
 from model.runtime.onnx_field import OnnxNetwork
+from training.card import model_card
 from training.checkpoints import load_checkpoint, network_of
 from training.errors import TrainingError
 from training.graphs import OPSET, decoder_bytes, encoder_bytes
@@ -35,11 +36,12 @@ from training.torch_field import TorchField
 
 EXACT_TOLERANCE = 1e-4  # probability; float32 graphs differ from torch by rounding only
 HALF_TOLERANCE = 2e-2  # probability; fp16-stored weights, whose effect on IoU `evaluate` shows
+CARD = "README.md"
 DEFAULT_DISTANCE = 2.5  # crop sides; the middle of the training views, about 21 degrees across the crop
 
 
 @dataclass(frozen=True)
-class BundleCard:
+class BundleIdentity:
     """What a person says of a bundle; the rest is measured."""
 
     name: str
@@ -48,15 +50,15 @@ class BundleCard:
     attribution: tuple[str, ...] = ()
 
 
-def export_bundle(checkpoint: Path, directory: Path, card: BundleCard, *, half: bool = True) -> ModelBundle:
+def export_bundle(checkpoint: Path, directory: Path, identity: BundleIdentity, *, half: bool = True) -> ModelBundle:
     """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried."""
     state = load_checkpoint(checkpoint)
     network, config = network_of(state)
     provenance = state.get("provenance", {})
     adaptive = config.labels.rule != "binary"
     manifest = Manifest(
-        name=card.name,
-        version=card.version,
+        name=identity.name,
+        version=identity.version,
         opset=OPSET,
         image_size=config.image_size,
         mean=MEAN,
@@ -77,8 +79,8 @@ def export_bundle(checkpoint: Path, directory: Path, card: BundleCard, *, half: 
             steps=state["step"],
             minutes=round(state["minutes"], 1),
         ),
-        licence=card.licence,
-        attribution=card.attribution,
+        licence=identity.licence,
+        attribution=identity.attribution,
         files={},
     )
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
@@ -89,8 +91,9 @@ def export_bundle(checkpoint: Path, directory: Path, card: BundleCard, *, half: 
         files = _files(network, config.image_size, half=True) if half else exact
         if half:
             _check_parity(write_bundle(Path(scratch) / "half", manifest, files), network, HALF_TOLERANCE)
-    card_text = _card_text(card, manifest)
-    return write_bundle(directory, manifest, {**files, WEIGHTS: safetensors.torch.save(stored), "README.md": card_text.encode()})
+    return write_bundle(
+        directory, manifest, {**files, WEIGHTS: safetensors.torch.save(stored), CARD: model_card(manifest).encode()}
+    )
 
 
 def bundle_weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -102,13 +105,12 @@ def bundle_weights(directory: Path) -> dict[str, torch.Tensor]:
 
 
 def update_metrics(bundle: ModelBundle, metrics: dict[str, Any]) -> ModelBundle:
-    """The same bundle with `metrics` in its manifest and its card."""
+    """The same bundle with `metrics` in its manifest and its identity."""
     manifest = bundle.manifest.model_copy(update={"metrics": metrics})
     for name in manifest.files:
         verify_file(bundle, name)
     files = {name: bundle.path(name).read_bytes() for name in manifest.files}
-    card = BundleCard(manifest.name, manifest.version, manifest.licence, manifest.attribution)
-    files["README.md"] = _card_text(card, manifest).encode()
+    files[CARD] = model_card(manifest).encode()
     return write_bundle(bundle.directory, manifest, files)
 
 
@@ -136,24 +138,3 @@ def _check_parity(bundle: ModelBundle, network: OccupancyNetwork, tolerance: flo
             raise TrainingError(
                 f"export: expected the graphs to agree with torch to {tolerance:g} in probability, found {worst:.3g}"
             )
-
-
-def _card_text(card: BundleCard, manifest: Manifest) -> str:
-    run = manifest.origin.run
-    lines = [
-        f"# {card.name} {card.version}",
-        "",
-        f"Single-view occupancy network ({manifest.parameters / 1e6:.1f} M parameters, {manifest.network['variant']} features,"
-        f" {manifest.image_size}×{manifest.image_size} input, {manifest.camera} camera).",
-        "",
-        f"- Trained by run `{run['name']}` for {manifest.origin.steps:,} steps of {run['optimisation']['batch_size']} views"
-        f" ({manifest.origin.minutes:g} minutes); data digest `{manifest.origin.data_digest[:16]}`.",
-        f"- Final label hardness s = {manifest.labels.final_s}.",
-        f"- Licence: {card.licence}." + (" Attribution: " + "; ".join(card.attribution) + "." if card.attribution else ""),
-        "",
-    ]
-    if manifest.metrics:
-        lines += ["| figure | value |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in manifest.metrics.items() if not isinstance(value, dict)]
-        lines.append("")
-    return "\n".join(lines)

@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,11 +76,16 @@ class TrainingState:
         save_checkpoint(path, state)
 
     def resume(self, path: Path, config: RunConfig) -> None:
-        """Takes up a checkpoint of the same run."""
+        """Takes up a checkpoint of the same run; only its budget and its intervals may have been changed since."""
         state = load_checkpoint(path)
         saved = run_from_json(state["run"])
-        if (saved.network, saved.camera) != (config.network, config.camera):
-            raise TrainingError(f"{path}: expected this run's network and camera, found others; choose another --out")
+        budget = {"steps": config.optimisation.steps, "max_minutes": config.optimisation.max_minutes}
+        comparable = replace(saved, intervals=config.intervals, optimisation=replace(saved.optimisation, **budget))
+        if comparable != config:
+            changed = [item.name for item in fields(config) if getattr(comparable, item.name) != getattr(config, item.name)]
+            raise TrainingError(
+                f"{path}: expected a checkpoint of this run, found one with other {', '.join(changed)}; choose another --out"
+            )
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
@@ -105,6 +110,8 @@ def train(
     state = _fresh_state(config, shapes, device, start)
     checkpoint = run_dir / CHECKPOINT
     if checkpoint.exists():
+        if start != StartingWeights():
+            raise TrainingError(f"{checkpoint}: expected no checkpoint beside starting weights, found one; choose another --out")
         state.resume(checkpoint, config)
         console.print(f"resumed at step {state.step}")
     provenance = {"commit": commit(), "data_digest": index.digest, "torch": str(torch.__version__)}

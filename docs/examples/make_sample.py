@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
+from model.image import FULL_FRAME_DIAGONAL
 from training.data.families import make_part, split_of
 from training.rendering.cameras import CropCamera, frame_silhouette
 from training.rendering.environment import draw_environment
@@ -24,7 +25,6 @@ from training.rendering.renderer import Renderer
 SIZE = 512  # pixels
 MARGIN = 1.25  # the picture's side in crop sides: a photo leaves room around the part
 FIELD_OF_VIEW_DEGREES = 14.0  # across the part: a phone's zoom lens
-FILM_DIAGONAL_MM = 43.27  # of the 35 mm format, to which EXIF's focal length refers
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def exif(camera: CropCamera) -> Image.Exif:
     focal_length_px = SIZE / camera.side
     tags = Image.Exif()
     tags[ExifTags.Base.Orientation] = 1  # upright; Pillow writes no EXIF that holds sub-tables alone
-    equivalent = round(focal_length_px / (SIZE * math.sqrt(2)) * FILM_DIAGONAL_MM)
+    equivalent = round(focal_length_px / (SIZE * math.sqrt(2)) * FULL_FRAME_DIAGONAL)
     tags.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = equivalent
     return tags
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from model.camera import FILL, OrthographicCamera, PinholeCamera
-from model.errors import CameraTooClose, ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
+from model.errors import ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
 from model.image import Photo, prepare, read_mask, read_photo
 
 # Blocks of eight pixels, so that JPEG's blocks do not mix them: red, green, blue, white from left to right, darker below.

@@ -15,9 +15,11 @@ from model.runtime.onnx_field import OnnxNetwork
 from training import export, graphs
 from training.checkpoints import load_checkpoint, save_checkpoint
 from training.errors import TrainingError
-from training.export import BundleCard, bundle_weights, export_bundle, update_metrics
+from training.evaluation.evaluate import EvaluationConfig, Scores
+from training.evaluation.metrics import Score
+from training.export import BundleIdentity, bundle_weights, export_bundle, update_metrics
 
-CARD = BundleCard("half", "2", "CC-BY-4.0", ("a source", "another"))
+CARD = BundleIdentity("half", "2", "CC-BY-4.0", ("a source", "another"))
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +126,18 @@ def test_weights_that_are_no_numbers_are_no_bundle(tiny_checkpoint, tmp_path):
 
 def test_recorded_metrics_keep_a_bundle_valid(half_bundle, tmp_path):
     copy = shutil.copytree(half_bundle.directory, tmp_path / "copy")
-    updated = update_metrics(read_bundle(copy), {"samples": 12, "methods": {"this bundle": {"iou": 0.5}}})
+    config = EvaluationConfig(split="val", resolution=64)
+    metrics = Scores(config, 12, {"this bundle": Score(0.5, 0.25)}, {}, {"pulley": Score(0.125, 0.75)}).to_json()
+    updated = update_metrics(read_bundle(copy), metrics)
     again = read_bundle(copy)
     assert updated == again
-    assert again.manifest.metrics == {"samples": 12, "methods": {"this bundle": {"iou": 0.5}}}
+    assert again.manifest.metrics == metrics
     assert again.sha256 != half_bundle.sha256
     assert bundle_weights(copy).keys() == bundle_weights(half_bundle.directory).keys()
-    assert "| samples | 12 |" in (copy / "README.md").read_text()
+    card = (copy / "README.md").read_text()
+    assert "12 samples of the val split, as served at resolution 64" in card
+    assert "| this bundle | 0.500 | 0.2500 |" in card
+    assert "| this bundle, pulley | 0.125 | 0.7500 |" in card
     files = json.loads((copy / MANIFEST).read_text())["files"]
     assert {name: files[name] for name in (ENCODER, DECODER, WEIGHTS)} == {
         name: half_bundle.manifest.files[name] for name in (ENCODER, DECODER, WEIGHTS)

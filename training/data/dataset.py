@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.configs import AugmentationConfig, CameraKind, PointsConfig
+from model.camera import HALF_DEPTH, CameraKind
+from training.configs import AugmentationConfig, PointsConfig
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
 from training.labels import VOXELS
+from training.sampling.pools import POINT_STEPS
 
-POINT_SCALE = 32767.0  # stored points are fixed-point numbers, object coordinate = value / POINT_SCALE
 CPU = torch.device("cpu")
 UNIFORM_SURPLUS = 3  # uniform points fill a ball about the object; so many are drawn for each that must lie in the query volume
 
@@ -107,7 +108,7 @@ class ShapeSet:
     def uniform_points(self, shape: int, view: int, count: int) -> tuple[Tensor, Tensor]:
         """The first uniform points of a shape that lie in a view's query volume: (n, 3) as (u, v, z), (n,) inside the solid."""
         number, pool = torch.tensor([shape], device=self.device), slice(self.near_count, None)
-        uvz, _ = self.columns(number, torch.tensor([view], device=self.device), self.points[number, pool].float() / POINT_SCALE)
+        uvz, _ = self.columns(number, torch.tensor([view], device=self.device), self.points[number, pool].float() / POINT_STEPS)
         inside = _in_volume(uvz)[0]
         return uvz[0, inside][:count], (self.signed_distance[shape, pool] < 0)[inside][:count]
 
@@ -117,7 +118,7 @@ class ShapeSet:
             raise TrainingError(f"points: expected at least {count} in the pool, found {last - first}")
         start = int(torch.randint(first, last - count + 1, (1,), generator=generator, device=self.device))
         pool = slice(start, start + count)
-        return self.points[shape, pool].float() / POINT_SCALE, self.signed_distance[shape, pool]
+        return self.points[shape, pool].float() / POINT_STEPS, self.signed_distance[shape, pool]
 
 
 def on_white(rgba: Tensor, image_size: int) -> Tensor:
@@ -158,7 +159,7 @@ def _view_table(shapes: list[PreparedShape], camera: CameraKind, device: torch.d
 
 def _in_volume(uvz: Tensor) -> Tensor:
     """(..., 3) -> (...) bool: whether the point lies in the query volume."""
-    return (uvz[..., :2].abs() <= 0.5).all(-1) & (uvz[..., 2].abs() <= 0.75)
+    return (uvz[..., :2].abs() <= 0.5).all(-1) & (uvz[..., 2].abs() <= HALF_DEPTH)
 
 
 def _first_inside(uvz: Tensor, count: int) -> Tensor:

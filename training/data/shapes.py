@@ -6,18 +6,16 @@ import os
 import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from model.camera import Camera, OrthographicCamera, PinholeCamera, ViewFrame
+from model.camera import Camera, CameraKind, OrthographicCamera, PinholeCamera, ViewFrame
 from training.errors import TrainingError
 from training.rendering.cameras import ViewCamera
 from training.sampling.pools import POINT_STEPS
-
-CameraKind = Literal["pinhole", "orthographic"]
 
 # Array -> kind and item size, and shape; a letter is a length that must agree wherever it stands, None any length.
 LAYOUT: dict[str, tuple[str, tuple[int | str | None, ...]]] = {

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
+from model.camera import CameraKind
 from model.errors import NoSurface
 from model.image import Crop, Photo, PreparedImage
 from model.mesh import Mesh
 from model.reconstructor import Options, Reconstructor
-from training.configs import CameraKind
 from training.data.generate import DataIndex, ShapeEntry
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError

@@ -17,7 +17,6 @@ from model.field import QueryGrid
 from model.image import PreparedImage
 from model.isosurface import extract_surface
 from model.mesh import Mesh
-from training.data.dataset import POINT_SCALE
 from training.data.shapes import PreparedShape
 
 GRID = QueryGrid(64)
@@ -56,7 +55,7 @@ def learn_nothing(shapes: list[PreparedShape], camera_kind: str) -> UnlearnedPre
     occupied, seen = np.zeros(_BINS), np.zeros(_BINS)
     edges = [np.linspace(-limit, limit, bins + 1) for limit, bins in zip((0.5, 0.5, HALF_DEPTH), _BINS, strict=True)]
     for shape in shapes:
-        uniform = shape.points[shape.near_count :].astype(np.float64) / POINT_SCALE
+        uniform = shape.points_object[shape.near_count :].astype(np.float64)
         inside = shape.distance[shape.near_count :] < 0
         for view in range(shape.view_count):
             frame, camera = shape.frame(view, camera_kind), shape.camera(view, camera_kind)
