@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -165,8 +166,37 @@ def test_weights_of_another_network_are_refused_in_words(tiny_bundle, tiny_set, 
 
 def test_a_checkpoint_of_another_network_is_refused_in_words(finished, tiny_set):
     other = dataclasses.replace(CONFIG, network=NetworkConfig(pyramid_channels=6, decoder_widths=(8, 8, 8, 8)))
-    with pytest.raises(TrainingError, match=r"checkpoint\.pt: expected this run's network and camera, found others"):
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: expected a checkpoint of this run, found one with other network; choose another"):
         train(other, tiny_set.directory, finished, CPU)
+
+
+def test_a_finished_run_goes_on_when_it_is_given_more_steps(finished, tiny_set, tmp_path):
+    run_dir = shutil.copytree(finished, tmp_path / "run")
+    longer = dataclasses.replace(CONFIG, optimisation=dataclasses.replace(CONFIG.optimisation, steps=8))
+    assert load_checkpoint(train(longer, tiny_set.directory, run_dir, CPU))["step"] == 8
+
+
+def test_starting_weights_are_not_silently_ignored_by_a_run_that_has_begun(finished, tiny_set):
+    start = StartingWeights(network=weights(finished / "checkpoint.pt"))
+    with pytest.raises(TrainingError, match="expected no checkpoint beside starting weights"):
+        train(CONFIG, tiny_set.directory, finished, CPU, start)
+
+
+def test_frozen_norms_keep_statistics_that_were_measured_anew(tiny_set, tmp_path):
+    """After the freeze no statistic moves, and weights still do."""
+    frozen = dataclasses.replace(QUIET, optimisation=dataclasses.replace(QUIET.optimisation, freeze_norms_at=0.5))
+    saved = load_checkpoint(train(frozen, tiny_set.directory, tmp_path / "frozen", CPU))
+    moving = load_checkpoint(train(QUIET, tiny_set.directory, tmp_path / "moving", CPU))
+    assert saved["norms_frozen"]
+    assert not moving["norms_frozen"]
+    counted = "decoder.norms.0.num_batches_tracked"
+    assert saved["network"][counted] == training_loop.SETTLING_BATCHES
+    assert moving["network"][counted] == QUIET.optimisation.steps
+    longer = dataclasses.replace(frozen, optimisation=dataclasses.replace(frozen.optimisation, steps=7))
+    later = load_checkpoint(train(longer, tiny_set.directory, tmp_path / "frozen", CPU))["network"]
+    for name in ("running_mean", "running_var"):
+        assert torch.equal(later[f"decoder.norms.0.{name}"], saved["network"][f"decoder.norms.0.{name}"])
+    assert not torch.equal(later["decoder.first.weight"], saved["network"]["decoder.first.weight"])
 
 
 def test_a_set_without_training_shapes_is_refused_in_words(empty_split, tmp_path):
