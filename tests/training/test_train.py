@@ -166,7 +166,7 @@ def test_weights_of_another_network_are_refused_in_words(tiny_bundle, tiny_set, 
 
 def test_a_checkpoint_of_another_network_is_refused_in_words(finished, tiny_set):
     other = dataclasses.replace(CONFIG, network=NetworkConfig(pyramid_channels=6, decoder_widths=(8, 8, 8, 8)))
-    with pytest.raises(TrainingError, match=r"checkpoint\.pt: expected a checkpoint of this run, found one with other network; choose another"):
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt: expected a checkpoint of this run, found one with other network"):
         train(other, tiny_set.directory, finished, CPU)
 
 
