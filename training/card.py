@@ -9,7 +9,7 @@ from model.runtime.bundle import MANIFEST, Manifest
 
 def model_card(manifest: Manifest) -> str:
     """Markdown: what the network is, what made it, under which licence, and the figures of `monotwin evaluate --record`."""
-    origin, network = manifest.origin, manifest.network
+    origin, network, labels = manifest.origin, manifest.network, manifest.labels
     widths = "-".join(map(str, network["decoder_widths"]))
     batch_size = origin.run["optimisation"]["batch_size"]
     attribution = "; ".join(manifest.attribution) or "none needed"
@@ -20,7 +20,7 @@ def model_card(manifest: Manifest) -> str:
         f"  {manifest.image_size} px input, {manifest.camera} camera.",
         f"- Made by run `{origin.run['name']}`: {origin.steps:,} steps of {batch_size} views, {origin.minutes:g} minutes,",
         f"  commit `{origin.commit[:12]}`, data digest `{origin.data_digest[:16]}`; the whole run is in `{MANIFEST}`.",
-        f"- Hardness of the labels at the end: {manifest.labels.final_s}.",
+        f"- Hardness of the labels at the end: {labels.final_s}; logits shifted by {-labels.logit_shift:+.2f} at export.",
         f"- Licence: {manifest.licence}. Attribution: {attribution}.",
     ]
     if manifest.metrics:

@@ -59,12 +59,14 @@ def export_command(
     version: Annotated[str, typer.Option(help="Version in the manifest.")] = "1",
     licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "Apache-2.0",
     attribution: Annotated[list[str] | None, typer.Option(help="A source to name; repeat for several.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data folder on whose validation split 0.5 is made the best level.")] = None,
     half: Annotated[bool, typer.Option(help="Store the weights as fp16.")] = True,
 ) -> None:
     """Export a checkpoint to an ONNX bundle, checked against torch."""
     from training.export import BundleIdentity, export_bundle
 
-    bundle = export_bundle(checkpoint, out, BundleIdentity(name, version, licence, tuple(attribution or ())), half=half)
+    identity = BundleIdentity(name, version, licence, tuple(attribution or ()))
+    bundle = export_bundle(checkpoint, out, identity, data_dir=data, half=half)
     size = sum(file.stat().st_size for file in bundle.directory.iterdir()) / 1e6
     console.print(f"exported: [bold]{bundle.directory}[/bold], {size:.1f} MB, sha256 {bundle.sha256[:16]}")
 

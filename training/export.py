@@ -26,8 +26,11 @@ from model.runtime.bundle import (
     write_bundle,
 )
 from model.runtime.onnx_field import OnnxNetwork
+from training.calibration import calibrate
 from training.card import model_card
 from training.checkpoints import load_checkpoint, network_of
+from training.data.dataset import ShapeSet
+from training.data.generate import DataIndex
 from training.errors import TrainingError
 from training.graphs import OPSET, decoder_bytes, encoder_bytes
 from training.labels import D_STAR, VOXELS
@@ -37,6 +40,7 @@ from training.torch_field import TorchField
 EXACT_TOLERANCE = 1e-4  # probability; float32 graphs differ from torch by rounding only
 HALF_TOLERANCE = 2e-2  # probability; fp16-stored weights, whose effect on IoU `evaluate` shows
 CARD = "README.md"
+CALIBRATION_VIEWS = 192
 DEFAULT_DISTANCE = 2.5  # crop sides; the middle of the training views, about 21 degrees across the crop
 
 
@@ -50,10 +54,19 @@ class BundleIdentity:
     attribution: tuple[str, ...] = ()
 
 
-def export_bundle(checkpoint: Path, directory: Path, identity: BundleIdentity, *, half: bool = True) -> ModelBundle:
-    """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried."""
+def export_bundle(
+    checkpoint: Path, directory: Path, identity: BundleIdentity, *, data_dir: Path | None = None, half: bool = True
+) -> ModelBundle:
+    """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried.
+
+    data_dir: a prepared set, on whose validation split the field is calibrated (`training.calibration`).
+    """
     state = load_checkpoint(checkpoint)
     network, config = network_of(state)
+    logit_shift = 0.0
+    if data_dir is not None:
+        shapes = ShapeSet(DataIndex.read(data_dir).files("val"), config.camera)
+        logit_shift = calibrate(network, shapes, config.image_size, CALIBRATION_VIEWS)
     provenance = state.get("provenance", {})
     adaptive = config.labels.rule != "binary"
     manifest = Manifest(
@@ -65,7 +78,12 @@ def export_bundle(checkpoint: Path, directory: Path, identity: BundleIdentity, *
         std=STD,
         camera=config.camera,
         default_distance=DEFAULT_DISTANCE,
-        labels=Labels(final_s=state["schedule"]["s"] if adaptive else None, d_star_voxels=D_STAR, voxels_per_side=VOXELS),
+        labels=Labels(
+            final_s=state["schedule"]["s"] if adaptive else None,
+            d_star_voxels=D_STAR,
+            voxels_per_side=VOXELS,
+            logit_shift=logit_shift,
+        ),
         network={
             "variant": config.network.variant,
             "pyramid_channels": config.network.pyramid_channels,

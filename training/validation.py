@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from PIL import Image
@@ -15,6 +17,7 @@ from training.data.dataset import ShapeSet, on_white
 from training.normalisation import normalise
 from training.torch_field import TorchField
 
+POINTS = 4096  # a view, from which its IoU is taken
 TILE = 192  # pixels, the side of one picture on the sample sheet
 
 
@@ -26,15 +29,24 @@ def view_numbers(shapes: ShapeSet, count: int) -> list[tuple[int, int]]:
 
 def validate(network: OccupancyNetwork, shapes: ShapeSet, image_size: int, views: int) -> dict[str, float]:
     """Mean IoU over views of the field against the solid at uniform points of the query volume."""
-    network.eval()
     scores = []
-    with torch.inference_mode():
-        for shape, view in view_numbers(shapes, views):
-            points, inside = shapes.uniform_points(shape, view, 4096)
-            maps = network.encode(_image(shapes, shape, view, image_size))
-            predicted = network.decode(maps, points[None])[0] > 0
-            scores.append(float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1)))
+    for logits, inside in validation_logits(network, shapes, image_size, views):
+        predicted = logits > 0
+        scores.append(float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1)))
     return {"iou": float(np.mean(scores))}
+
+
+def validation_logits(
+    network: OccupancyNetwork, shapes: ShapeSet, image_size: int, views: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """For each of the views, the network's logits (n,) at uniform points of the query volume and whether they lie inside (n,)."""
+    network.eval()
+    for shape, view in view_numbers(shapes, views):
+        points, inside = shapes.uniform_points(shape, view, POINTS)
+        with torch.inference_mode():
+            maps = network.encode(_image(shapes, shape, view, image_size))
+            logits = network.decode(maps, points[None])[0]
+        yield logits, inside
 
 
 def sample_sheet(network: OccupancyNetwork, shapes: ShapeSet, image_size: int, views: int, resolution: int) -> Image.Image:

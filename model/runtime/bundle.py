@@ -43,6 +43,8 @@ class Labels(_Strict):
     final_s: float | None
     d_star_voxels: float
     voxels_per_side: int
+    logit_shift: float = 0.0
+    """What export took off the logits to make 0.5 the best level; v(d, s) describes the field before that."""
 
 
 class Origin(_Strict):
