@@ -35,7 +35,7 @@ READY_SECONDS = 60
 ANSWER_SECONDS = 300
 STOP_SECONDS = 15
 TILE = 384  # pixels a side, of each picture in out/part.png
-VIEWS = ((-35.0, 25.0), (145.0, 25.0))  # azimuth and elevation, degrees
+VIEWS = ((0.0, 0.0), (-40.0, 15.0))  # azimuth and elevation, degrees: as the photo sees it, and turned
 
 
 class DemoFailed(Exception):
