@@ -27,15 +27,8 @@ def rgba(alpha):
     return encoded(Image.fromarray(pixels))
 
 
-@pytest.fixture(scope="module")
-def level(real, photo):
-    """A level that an untrained field crosses somewhere."""
-    levels = [f"{level:.2f}" for level in np.arange(0.5, 0.04, -0.05)]
-    return next(level for level in levels if real.reconstruct(photo, resolution="32", level=level).status_code == 200)
-
-
-def test_a_photo_becomes_a_glb_that_tells_its_story(real, photo, level):
-    answer = real.reconstruct(photo, resolution="32", level=level, size="0.2")
+def test_a_photo_becomes_a_glb_that_tells_its_story(real, photo):
+    answer = real.reconstruct(photo, resolution="32", size="0.2")
     assert answer.status_code == 200, answer.text
     scene = trimesh.load(io.BytesIO(answer.content), file_type="glb")
     mesh = scene.to_mesh()
@@ -48,8 +41,8 @@ def test_a_photo_becomes_a_glb_that_tells_its_story(real, photo, level):
     assert story["bundle_sha256"] == real.get("/health/ready").json()["bundle"]["sha256"]
 
 
-def test_the_same_request_gives_the_same_bytes(real, photo, level):
-    first, second = (real.reconstruct(photo, resolution="32", level=level) for _ in range(2))
+def test_the_same_request_gives_the_same_bytes(real, photo):
+    first, second = (real.reconstruct(photo, resolution="32") for _ in range(2))
     assert first.headers["ETag"] == second.headers["ETag"]
     assert first.content == second.content
 
@@ -64,9 +57,9 @@ def test_the_same_request_gives_the_same_bytes(real, photo, level):
     ],
     ids=["text", "empty", "1x1", "transparent"],
 )
-def test_a_bad_photo_is_a_problem_and_the_service_goes_on(real, photo, level, content, status, slug):
+def test_a_bad_photo_is_a_problem_and_the_service_goes_on(real, photo, content, status, slug):
     assert_problem(real.reconstruct(content), status, slug)
-    assert real.reconstruct(photo, resolution="32", level=level).status_code == 200
+    assert real.reconstruct(photo, resolution="32").status_code == 200
 
 
 def test_a_mask_of_another_size_is_a_problem(real, photo):
@@ -75,11 +68,11 @@ def test_a_mask_of_another_size_is_a_problem(real, photo):
     assert_problem(answer, 422, "invalid-mask")
 
 
-def test_the_command_line_writes_what_the_service_answers(real, photo, level, tiny_bundle, tmp_path, monkeypatch):
+def test_the_command_line_writes_what_the_service_answers(real, photo, tiny_bundle, tmp_path, monkeypatch):
     (tmp_path / "photo.png").write_bytes(photo)
     monkeypatch.setenv("MONOTWIN_THREADS", "1")
-    arguments = [str(tmp_path / "photo.png"), "-o", str(tmp_path / "part.glb"), "--resolution", "32", "--level", level]
+    arguments = [str(tmp_path / "photo.png"), "-o", str(tmp_path / "part.glb"), "--resolution", "32"]
     with pytest.raises(SystemExit) as stop:
         main(["reconstruct", *arguments, "--bundle", str(tiny_bundle), "--device", "cpu"])
     assert not stop.value.code
-    assert (tmp_path / "part.glb").read_bytes() == real.reconstruct(photo, resolution="32", level=level).content
+    assert (tmp_path / "part.glb").read_bytes() == real.reconstruct(photo, resolution="32").content
