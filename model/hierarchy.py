@@ -2,8 +2,8 @@
 
 A coarse grid is asked everywhere the silhouette allows. A cell is *active* when its corners lie on both sides of the level, or
 when it touches such a cell; only active cells are asked again at half the step, down to single nodes. After Occupancy Networks'
-MISE (autonomousvision/occupancy_networks:im2mesh/utils/libmise/mise.pyx), with IM-NET's 3x3x3 neighbourhood, without which parts
-thinner than a coarse cell get lost.
+MISE (autonomousvision/occupancy_networks:im2mesh/utils/libmise/mise.pyx), with IM-NET's 3x3x3 neighbourhood, which keeps most of
+what is thinner than a coarse cell. What lies wholly between coarse nodes is lost: tests/model/test_hierarchy.py has the limits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def coarsest_step(grid: QueryGrid) -> int:
 
 
 def query_hierarchically(field: OccupancyField, level: float) -> Float32:
-    """Occupancy on the field's grid, (n_u, n_v, n_z) float32: exact near the surface, elsewhere on the level's right side."""
+    """Occupancy on the field's grid, (n_u, n_v, n_z) float32: the field's own in active cells, elsewhere a neighbour's."""
     grid = field.grid
     step = coarsest_step(grid)
     asked = _dilate_columns(field.observed, step - 1)[::step, ::step]

@@ -101,7 +101,7 @@ class PreparedImage:
     crop: Crop
     camera: Camera
     focal_length_known: bool
-    """Whether the camera's distance follows from the photo; else it is the bundle's default."""
+    """Whether the pinhole's distance follows from the photo; else the camera is the bundle's default."""
 
 
 def read_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -154,7 +154,7 @@ def prepare(photo: Photo, foreground: FloatImage, size: int, camera_kind: Camera
     white = 1 - _resample(opacity, crop, size)
     channels = [_resample(photo.rgb[..., channel] * np.float32(1 / 255) * opacity, crop, size) + white for channel in range(3)]
     distance = (photo.focal_length_px or 0.0) / crop.side
-    focal_length_known = distance > PLAUSIBLE_DISTANCE
+    focal_length_known = camera_kind == "pinhole" and distance > PLAUSIBLE_DISTANCE
     return PreparedImage(
         pixels=np.clip(np.stack(channels), 0, 1),
         silhouette=np.clip(_resample(foreground, crop, size), 0, 1),

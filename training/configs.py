@@ -1,4 +1,4 @@
-"""A run, as typed data: what one TOML file under training/runs/ may say. Defaults are the paper's."""
+"""A run, as typed data: what one TOML file under training/runs/ may say. Defaults are the paper's where it gives a number."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from model.camera import HALF_DEPTH, Camera
+from model.camera import HALF_DEPTH, Camera, CameraKind
 from model.field import QueryGrid
 from model.image import PreparedImage
 from model.isosurface import extract_surface
@@ -49,7 +49,7 @@ class UnlearnedPredictors:
         return _surface(self.mean_shape, prepared.camera)
 
 
-def learn_nothing(shapes: list[PreparedShape], camera_kind: str) -> UnlearnedPredictors:
+def learn_nothing(shapes: list[PreparedShape], camera_kind: CameraKind) -> UnlearnedPredictors:
     """Mean depth and mean shape over all views of a training set."""
     depths: list[float] = []
     occupied, seen = np.zeros(_BINS), np.zeros(_BINS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from model.camera import FILL, HALF_DEPTH, OrthographicCamera, PinholeCamera, ViewFrame
+from model.camera import FILL, HALF_DEPTH, PinholeCamera, ViewFrame
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -54,7 +54,6 @@ class ViewCamera:
     crop: CropCamera
     pinhole: PinholeCamera
     pinhole_frame: ViewFrame
-    orthographic: OrthographicCamera
     orthographic_frame: ViewFrame
 
 
@@ -99,9 +98,7 @@ def view_camera(camera: CropCamera, vertices: FloatArray, surface_points: FloatA
     columns = pinhole.project(pinhole_frame.from_object(surface_points.astype(np.float64)))[:, :2]
     flat_scale, shift = _fit_similarity(points[:, :2], columns)
     flat_translation = np.array([*shift, -flat_scale * depth_centre]) - flat_scale * camera.rotation @ camera.eye
-    return ViewCamera(
-        camera, pinhole, pinhole_frame, OrthographicCamera(), ViewFrame(camera.rotation, flat_scale, flat_translation)
-    )
+    return ViewCamera(camera, pinhole, pinhole_frame, ViewFrame(camera.rotation, flat_scale, flat_translation))
 
 
 def _fit_similarity(source: FloatArray, target: FloatArray) -> tuple[float, FloatArray]:
