@@ -5,10 +5,10 @@ Object frame: the solid lies in the sphere of radius 0.5. A voxel is 1/256 of th
 
 from dataclasses import dataclass
 
-import igl
 import numpy as np
 import numpy.typing as npt
 
+from training.sampling.solids import signed_distance
 from training.sampling.surface import sample_surface
 
 VOXEL = 1 / 256
@@ -73,18 +73,3 @@ def quantise(points: npt.NDArray[np.floating]) -> npt.NDArray[np.int16]:
 def dequantise(points: npt.NDArray[np.int16]) -> npt.NDArray[np.float64]:
     """Stored whole numbers -> object coordinates."""
     return points / POINT_STEPS
-
-
-def signed_distance(
-    points: npt.NDArray[np.floating], vertices: npt.NDArray[np.floating], faces: npt.NDArray[np.integer]
-) -> npt.NDArray[np.float64]:
-    """Distance to a watertight, outward-wound mesh, negative inside: (n, 3) -> (n,) float64, units of the vertices."""
-    distance = igl.signed_distance(
-        np.ascontiguousarray(points, np.float64),
-        np.ascontiguousarray(vertices, np.float64),
-        np.ascontiguousarray(faces, np.int64),
-        sign_type=igl.SIGNED_DISTANCE_TYPE_PSEUDONORMAL,
-    )[0]
-    if not np.isfinite(distance).all():
-        raise ValueError(f"signed distance: expected finite numbers, found {(~np.isfinite(distance)).sum()} others")
-    return distance
