@@ -51,6 +51,13 @@ class Environment:
         cell = (directions * np.float32(CUBE_SIDE / 2 - 0.01) + np.float32(CUBE_SIDE / 2)).astype(np.int32)
         return self.soft_luminance.ravel()[(cell[..., 0] * CUBE_SIDE + cell[..., 1]) * CUBE_SIDE + cell[..., 2]]
 
+    def above_ground(self, albedo: float) -> "Environment":
+        """The same surroundings with a level diffuse ground below, grey of `albedo`, that ends a little under the horizon."""
+        descent = np.clip((-_directions(HEIGHT)[..., 2:] - 0.05) / 0.2, 0, 1)
+        share = descent**2 * (3 - 2 * descent)
+        sent = np.float32(albedo) * self.diffuse(np.array([[0, 0, 1]], np.float32))
+        return environment_from_map(self.levels[0] * (1 - share) + sent * share)
+
 
 def draw_environment(rng: np.random.Generator) -> Environment:
     """Random surroundings, somewhere between an overcast yard and a photographer's studio."""

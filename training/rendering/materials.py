@@ -49,6 +49,14 @@ class Material:
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Finish:
+    """What the faces of a mesh are made of. face_groups: (m,) uint8, each face's number in `materials`."""
+
+    materials: tuple[Material, ...]
+    face_groups: npt.NDArray[np.uint8]
+
+
 def draw_material(rng: np.random.Generator) -> Material:
     """A random material, kinds in the shares of an industrial catalogue."""
     draw = (_bare_metal, _brushed_metal, _painted_metal, _plastic, _rubber)[rng.choice(5, p=[0.3, 0.15, 0.3, 0.2, 0.05])]

@@ -13,7 +13,8 @@ from embreex.rtcore_scene import EmbreeScene
 
 from training.rendering.cameras import CropCamera
 from training.rendering.environment import Environment
-from training.rendering.materials import Material
+from training.rendering.ground import Ground, cast_ground
+from training.rendering.materials import Finish, Material
 from training.rendering.normals import corner_normals, face_normals
 
 Float32Array = npt.NDArray[np.float32]
@@ -37,6 +38,7 @@ class _Points:
     ray: Float32Array  # (K, 3), unit, from the eye
     normal: Float32Array  # (K, 3), unit, smooth, towards the eye
     face_normal: Float32Array  # (K, 3), unit, towards the eye
+    group: npt.NDArray[np.uint8]  # (K,), number of the material
 
     @property
     def lifted(self) -> Float32Array:
@@ -44,7 +46,7 @@ class _Points:
         return self.position + self.face_normal * LIFT
 
     def __getitem__(self, index: npt.NDArray[np.generic]) -> "_Points":
-        return _Points(self.position[index], self.ray[index], self.normal[index], self.face_normal[index])
+        return _Points(self.position[index], self.ray[index], self.normal[index], self.face_normal[index], self.group[index])
 
 
 class Renderer:
@@ -54,34 +56,50 @@ class Renderer:
         self._device = EmbreeDevice()
         self._scene = EmbreeScene(self._device)
         self._mesh = TriangleMesh(self._scene, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
+        self._vertices = vertices
         self._corner_normals = corner_normals(vertices, faces)
         self._face_normals = face_normals(vertices, faces).astype(np.float32)
 
+    def ground(self, environment: Environment, albedo: float) -> Ground:
+        """The plane under the mesh, a diffuse grey of `albedo`; it serves every camera that takes pictures in `environment`."""
+        return cast_ground(self._scene, self._vertices, environment, albedo)
+
     def render(
-        self, camera: CropCamera, material: Material, environment: Environment, size: int, rng: np.random.Generator
+        self,
+        camera: CropCamera,
+        finish: Finish | Material,
+        environment: Environment,
+        size: int,
+        rng: np.random.Generator,
+        ground: Ground | None = None,
     ) -> npt.NDArray[np.uint8]:
-        """The camera's crop, (size, size, 4) uint8 sRGB with straight alpha, row 0 at the top."""
+        """The camera's crop, (size, size, 4) uint8 sRGB with straight alpha, row 0 at the top.
+
+        A ground is not in the picture, but shades the part; then `environment` is the ground's.
+        """
+        if isinstance(finish, Material):
+            finish = Finish((finish,), np.zeros(len(self._face_normals), np.uint8))
         rows, columns = np.divmod(np.arange(size * size), size)
         corners = np.stack([columns, rows], axis=1).astype(np.float32)
-        first, seen = self._cast(camera, corners, FIRST_OFFSETS, size)
+        first, seen = self._cast(camera, corners, FIRST_OFFSETS, size, finish)
         colour, coverage = np.zeros((size * size, 3), np.float32), np.zeros(size * size, np.float32)
 
         even = _even_pixels(first, seen)
         if even.any():
             point = (np.cumsum(seen).reshape(seen.shape) - 1)[even, 0]  # the pixel's first sample speaks for it
             points = first[point]
-            gathered = self._gather(points, material, environment, SMOOTH_SHADOW_RAYS, rng)
+            gathered = self._gather(points, finish, environment, ground, SMOOTH_SHADOW_RAYS, rng)
             gathered = _without_grain(gathered, points, even.reshape(size, size))
-            colour[even] = _shade(points, gathered, material, environment)
+            colour[even] = _shade(points, gathered, finish, environment)
             coverage[even] = 1.0
 
         uneven = np.flatnonzero(seen.any(axis=1) & ~even)
         if len(uneven):
-            more, more_seen = self._cast(camera, corners[uneven], MORE_OFFSETS, size)
+            more, more_seen = self._cast(camera, corners[uneven], MORE_OFFSETS, size, finish)
             pixel = np.concatenate([np.repeat(np.arange(len(uneven)), seen[uneven].sum(1)), np.nonzero(more_seen)[0]])
             points = _joined(first[_rows_of(seen, uneven)], more)
-            gathered = self._gather(points, material, environment, EDGE_SHADOW_RAYS, rng)
-            shaded = _shade(points, gathered, material, environment)
+            gathered = self._gather(points, finish, environment, ground, EDGE_SHADOW_RAYS, rng)
+            shaded = _shade(points, gathered, finish, environment)
             hits = np.bincount(pixel, minlength=len(uneven)).astype(np.float32)
             # Averaging what a display can show, not raw light, keeps edges before lamps smooth.
             shaded = np.minimum(shaded * np.float32(environment.exposure), 4.0) / np.float32(environment.exposure)
@@ -94,7 +112,7 @@ class Renderer:
         return (picture * 255 + 0.5).astype(np.uint8).reshape(size, size, 4)
 
     def _cast(
-        self, camera: CropCamera, corners: Float32Array, offsets: Float32Array, size: int
+        self, camera: CropCamera, corners: Float32Array, offsets: Float32Array, size: int, finish: Finish
     ) -> tuple[_Points, npt.NDArray[np.bool_]]:
         """Rays through pixels at `corners` (n, 2), S a pixel -> the points met, and which of the (n, S) rays met them."""
         rays = camera.directions((corners[:, None] + offsets).reshape(-1, 2), size)
@@ -109,15 +127,22 @@ class Renderer:
         face_normal = face_normal * -np.sign(_dot(face_normal, rays))[:, None]
         normal = _unit(normal) * np.where(_dot(normal, face_normal) < 0, np.float32(-1), np.float32(1))[:, None]
         position = origins[hit] + rays * met["tfar"][hit, None]
-        return _Points(position, rays, normal, face_normal), hit.reshape(len(corners), len(offsets))
+        return _Points(position, rays, normal, face_normal, finish.face_groups[face]), hit.reshape(len(corners), len(offsets))
 
     def _gather(
-        self, points: _Points, material: Material, environment: Environment, count: int, rng: np.random.Generator
+        self,
+        points: _Points,
+        finish: Finish,
+        environment: Environment,
+        ground: Ground | None,
+        count: int,
+        rng: np.random.Generator,
     ) -> Float32Array:
-        """What the rest of the part does to the light at each point, (K, 6) in [0, 1] or radiance:
+        """What the part and its shadow on the ground do to the light at each point, (K, 7) in [0, 1] or radiance:
 
-        share of the hemisphere that is open; the same weighted by the light from there; share of the mirrored surroundings that
-        the part itself hides; and, three columns, the light that comes from those hidden directions instead.
+        share of the hemisphere that is open; the same weighted by the light from there; how bright the mirrored ground is, next
+        to one in the open; share of the mirrored surroundings that the part itself hides; and, three columns, the light that
+        comes from those hidden directions instead.
         """
         rank = (np.arange(count, dtype=np.float32) + np.float32(0.5)) / np.float32(count)
         radius, height = np.sqrt(rank), np.sqrt(1 - rank)  # cosine-weighted: a spiral over the disc, lifted to the hemisphere
@@ -132,24 +157,45 @@ class Renderer:
         origins = np.repeat(points.lifted, count, axis=0)
         free = self._scene.run(origins, rays.reshape(-1, 3), query="OCCLUDED").reshape(-1, count) < 0
         weight = environment.soft_weight(rays)
-        lit = (free * weight).sum(axis=1) / weight.sum(axis=1)
+        reached = free * weight
+        if ground is not None:
+            # One look at the ground before the point stands for all rays that fall on it.
+            height = points.position[:, 2:] - np.float32(ground.height)
+            before = ground.light_at(points.position[:, :2] + points.normal[:, :2] * height)
+            reached *= np.where(rays[..., 2] < 0, before[:, None], np.float32(1))
+        lit = reached.sum(axis=1) / weight.sum(axis=1)
 
-        spread = rng.standard_normal((len(points.normal), MIRROR_RAYS, 3), np.float32) * np.float32(0.3 * material.roughness**2)
+        roughness = np.array([material.roughness for material in finish.materials], np.float32)[points.group]
+        spread = rng.standard_normal((len(points.normal), MIRROR_RAYS, 3), np.float32) * (0.3 * roughness**2)[:, None, None]
         mirrored = (_mirrored(points, points.normal)[:, None] + spread).reshape(-1, 3)
-        face = self._scene.run(np.repeat(points.lifted, MIRROR_RAYS, axis=0), mirrored)
+        origins = np.repeat(points.lifted, MIRROR_RAYS, axis=0)
+        face = self._scene.run(origins, mirrored)
+        seen = np.ones(len(face), np.float32) if ground is None else ground.light_along(origins, mirrored)
         hidden = (face >= 0)[:, None]
+        met = face[face >= 0]
         wall = np.zeros((len(face), 3), np.float32)
-        wall[face >= 0] = environment.diffuse(self._face_normals[face[face >= 0]])
-        wall *= np.float32(0.7) * np.array(material.colour, np.float32)
-        own = np.concatenate([hidden, wall], axis=1).reshape(-1, MIRROR_RAYS, 4).mean(axis=1)
+        wall[face >= 0] = environment.diffuse(self._face_normals[met])
+        colours = np.array([material.colour for material in finish.materials], np.float32)
+        wall[face >= 0] *= np.float32(0.7) * colours[finish.face_groups[met]]
+        own = np.concatenate([seen[:, None], hidden, wall], axis=1).reshape(-1, MIRROR_RAYS, 5).mean(axis=1)
         return np.concatenate([free.mean(axis=1, keepdims=True), lit[:, None], own], axis=1, dtype=np.float32)
 
 
-def _shade(points: _Points, gathered: Float32Array, material: Material, environment: Environment) -> Float32Array:
-    """Radiance towards the eye, (K, 3); gathered: (K, 6) as `Renderer._gather` gives it."""
+def _shade(points: _Points, gathered: Float32Array, finish: Finish, environment: Environment) -> Float32Array:
+    """Radiance towards the eye, (K, 3); gathered: (K, 7) as `Renderer._gather` gives it."""
+    radiance = np.empty_like(points.position)
+    for number, material in enumerate(finish.materials):
+        own = np.flatnonzero(points.group == number)
+        radiance[own] = _shade_material(points[own], gathered[own], material, environment)
+    return radiance
+
+
+def _shade_material(points: _Points, gathered: Float32Array, material: Material, environment: Environment) -> Float32Array:
+    """`_shade` for points of one material."""
     normal = _brushed(points, material)
     colour = _mottled(points.position, material)
-    open_sky, lit, hidden, own_light = gathered[:, :1], gathered[:, 1:2], gathered[:, 2:3], gathered[:, 3:]
+    open_sky, lit, mirrored_ground, hidden = (gathered[:, k : k + 1] for k in range(4))
+    own_light = gathered[:, 4:]
 
     dielectric = np.float32(1 - material.metallic)
     # What a hollow does not get from the sky it partly gets from its own walls, the more the lighter they are.
@@ -163,7 +209,7 @@ def _shade(points: _Points, gathered: Float32Array, material: Material, environm
     specular_colour = np.float32(0.04) * dielectric + colour * np.float32(material.metallic)
     facing = np.clip(-_dot(points.ray, normal), 0.0, 1.0)
     gloss = _environment_reflectance(specular_colour, facing, material.roughness)
-    return diffuse + gloss * (surroundings * (1 - closed) + own_light)
+    return diffuse + gloss * (surroundings * mirrored_ground * (1 - closed) + own_light)
 
 
 def _mirrored(points: _Points, normal: Float32Array) -> Float32Array:
@@ -181,7 +227,8 @@ def _even_pixels(points: _Points, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np
     stepped = np.abs(np.einsum("nsk,nk->ns", position - position[:, :1], points.face_normal[index[:, 0]])).max(
         axis=1, initial=0.0
     )
-    even[even] = (turned > 0.96) & (stepped < 0.006)
+    group = points.group[index]
+    even[even] = (turned > 0.96) & (stepped < 0.006) & (group == group[:, :1]).all(axis=1)
     return even
 
 
@@ -214,6 +261,7 @@ def _joined(one: _Points, other: _Points) -> _Points:
         np.concatenate([one.ray, other.ray]),
         np.concatenate([one.normal, other.normal]),
         np.concatenate([one.face_normal, other.face_normal]),
+        np.concatenate([one.group, other.group]),
     )
 
 
