@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from model.camera import CameraKind
@@ -57,13 +57,64 @@ class OptimisationConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class BackgroundConfig:
+    """What the object stands on, and how well it is cut out: serving makes of a photo a cut, the object alone on white."""
+
+    # How often, as weights: the object cut out, or the photo as it is, before one of the others.
+    white: float = Field(1.0, ge=0)
+    uniform: float = Field(0.0, ge=0)
+    gradient: float = Field(0.0, ge=0)
+    texture: float = Field(0.0, ge=0)
+    clutter: float = Field(0.0, ge=0)
+    mask_error: float = Field(0.0, ge=0, le=8)  # by which a cut misses the outline at most, in pixels of the stored view
+    shadow_taken: float = Field(0.0, ge=0, le=1)  # share of the cuts that take parts of the cast shadow for the object
+
+    @model_validator(mode="after")
+    def _some_weight_is_positive(self) -> Self:
+        if not self.white + self.uniform + self.gradient + self.texture + self.clutter:
+            raise ValueError(
+                "expected a positive weight for at least one of white, uniform, gradient, texture and clutter, found 0"
+            )
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class PhotometryConfig:
+    """A phone camera's effects, before the cut: how strong each is at most, and the share of the photos that have it."""
+
+    exposure: float = Field(0.0, ge=0, le=4)  # stops, either way
+    exposure_share: float = Field(1.0, ge=0, le=1)
+    white_balance: float = Field(0.0, ge=0, lt=1)  # logarithm of the red to blue gain; a third of it from green to magenta
+    white_balance_share: float = Field(1.0, ge=0, le=1)
+    defocus: float = Field(0.0, ge=0, le=8)  # radius in pixels of the stored view
+    defocus_share: float = Field(0.3, ge=0, le=1)
+    motion: float = Field(0.0, ge=0, le=16)  # length of the path in pixels of the stored view
+    motion_share: float = Field(0.1, ge=0, le=1)
+    noise: float = Field(0.0, ge=0, lt=1)  # standard deviation at middle grey; more in the dark
+    noise_share: float = Field(0.7, ge=0, le=1)
+    tone: float = Field(0.0, ge=0, le=0.25)  # bend of the tone curve: lighter or darker middle tones, more or less contrast
+    tone_share: float = Field(1.0, ge=0, le=1)
+    saturation: float = Field(0.0, ge=0, le=1)  # share of the colour that is added or lost
+    saturation_share: float = Field(1.0, ge=0, le=1)
+    sharpening: float = Field(0.0, ge=0, le=4)  # share of the detail that is added, halo included
+    sharpening_share: float = Field(0.2, ge=0, le=1)
+    jpeg: float = Field(0.0, ge=0, le=1)  # quality falls from 95 to 95 - 65 times this
+    jpeg_share: float = Field(0.5, ge=0, le=1)
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class AugmentationConfig:
-    """Changes to training views that keep their labels right."""
+    """Changes to training views that keep their labels right.
+
+    brightness, colour and noise act on the finished picture, white included; `photometry` on the photo before the cut.
+    """
 
     flip: bool = False  # mirror image and points left to right
     brightness: float = Field(0.0, ge=0, lt=1)  # exposure factor drawn from 1 +- this
     colour: float = Field(0.0, ge=0, lt=1)  # factor per channel, standard deviation
     noise: float = Field(0.0, ge=0, lt=1)  # sensor noise, standard deviation of values in [0, 1]
+    background: BackgroundConfig = BackgroundConfig()
+    photometry: PhotometryConfig = PhotometryConfig()
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

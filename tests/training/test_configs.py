@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import training
-from training.configs import NetworkConfig, RunConfig, read_run, run_from_json, run_to_json
+from training.configs import BackgroundConfig, NetworkConfig, PhotometryConfig, RunConfig, read_run, run_from_json, run_to_json
 from training.errors import TrainingError
 
 RUNS = sorted((Path(training.__file__).parent / "runs").glob("*.toml"))
@@ -37,6 +37,16 @@ def test_a_run_survives_json(path):
     assert run_from_json(json.loads(json.dumps(run_to_json(config)))) == config
 
 
+def test_a_run_that_was_saved_without_backgrounds_and_photometry_stands_on_white():
+    """So a checkpoint from before they were there still equals its run file."""
+    config = read_run(next(path for path in RUNS if path.stem == "cpu"))
+    saved = run_to_json(config)
+    for name in ("background", "photometry"):
+        del saved["augmentation"][name]
+    assert run_from_json(saved).augmentation.background == BackgroundConfig(white=1.0, mask_error=0.0)
+    assert run_from_json(saved).augmentation.photometry == PhotometryConfig(exposure=0.0, noise=0.0, jpeg=0.0)
+
+
 def test_what_a_run_file_leaves_out_is_the_papers(run_file):
     config = read_run(run_file('name = "plain"'))
     assert config == RunConfig(name="plain")
@@ -60,6 +70,9 @@ def test_what_a_run_file_leaves_out_is_the_papers(run_file):
         ('name = "No Spaces"', "name: .*'No Spaces'"),
         ('name = "x"\n[intervals]\nsample_resolution = 49', "intervals.sample_resolution: .*multiple of 2"),
         ('name = "x"\nimage_size = 8', "image_size: .*32"),
+        ('name = "x"\n[augmentation.background]\nwhyte = 1.0', "augmentation.background.whyte: Unexpected"),
+        ('name = "x"\n[augmentation.background]\nwhite = 0.0', "augmentation.background: .*a positive weight"),
+        ('name = "x"\n[augmentation.photometry]\njpeg = 2.0', "augmentation.photometry.jpeg: .*less than or equal to 1"),
         ("", "name: "),
     ],
 )
