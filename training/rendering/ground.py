@@ -22,6 +22,7 @@ TILES = 42
 CELLS = TILE * TILES  # along a side of the light map
 RAYS = 28  # a cell
 CANDIDATES = 8  # directions offered for each one chosen
+LAMP_BLUR = 0.25  # roughness that mirrors lamps as wide as the rays resolve them
 GAMMA = 2.2
 LIFT = 1e-3
 CLEARANCE = 0.02  # an eye nearer to the plane sees no ground worth shading
@@ -95,7 +96,7 @@ def cast_ground(scene: EmbreeScene, vertices: npt.NDArray[np.floating], environm
     light = _sky_share(
         scene, np.dstack([places + centre, np.full((CELLS, CELLS), low[2] - LIFT)]).astype(np.float32), environment
     )
-    light = cv2.GaussianBlur(cv2.blur(light, (TILE, TILE)), (0, 0), 0.8)
+    light = _without_bands(cv2.blur(light, (TILE, TILE)))
     outside = np.clip((np.linalg.norm(places, axis=2) - radius - 0.1) / (half_side - radius - 0.1) * 1.03, 0, 1)
     fade = (1 - outside**2 * (3 - 2 * outside)).astype(np.float32)
     return Ground(environment.above_ground(albedo), float(low[2]), centre, half_side, 1 - fade * (1 - light))
@@ -113,11 +114,19 @@ def _sky_share(scene: EmbreeScene, places: Float32Array, environment: Environmen
     return share
 
 
+def _without_bands(light: Float32Array) -> Float32Array:
+    """The map blurred, more where it is light: there, far from where the part touches the ground, shadows are wide."""
+    narrow, wide = (cv2.GaussianBlur(light, (0, 0), cells) for cells in (0.8, 3.0))
+    share = np.clip((wide - np.float32(0.4)) / np.float32(0.4), 0, 1)
+    smooth: Float32Array = narrow + share * (wide - narrow)
+    return smooth
+
+
 def _light_directions(environment: Environment, count: int) -> Float32Array:
     """(count, 3) unit directions, as dense as the light on a level plane comes from them."""
     rank = (np.arange(count * CANDIDATES) + 0.5) / (count * CANDIDATES)
     angle = np.arange(len(rank)) * (math.pi * (3 - math.sqrt(5)))
     radius = np.sqrt(rank)  # a spiral over the disc, lifted to the hemisphere: dense as the cosine of a level plane
     offered = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - rank)], axis=1).astype(np.float32)
-    total = np.cumsum(environment.soft_weight(offered), dtype=np.float64)
+    total = np.cumsum(environment.reflected(offered, LAMP_BLUR).mean(axis=1), dtype=np.float64)
     return offered[np.searchsorted(total, (np.arange(count) + 0.5) / count * total[-1])]

@@ -27,7 +27,7 @@ EDGE_SHADOW_RAYS = 6
 MIRROR_RAYS = 4
 LIFT = np.float32(1e-3)  # of the object's diameter
 GOLDEN_RATIO = np.float32(0.618034)
-STREAKS = 250  # of brushing along the object's diameter; finer ones alias in small pictures
+STREAKS = 110  # of brushing along the object's diameter; finer ones alias in small pictures
 
 
 @dataclass(frozen=True)
