@@ -62,13 +62,15 @@ def test_the_hierarchical_query_finds_what_the_dense_one_finds(reconstructor, sa
 def test_on_families_never_trained_on_it_beats_what_learns_nothing(tmp_path):
     """Fresh parts of the held-out families; the figures of record stand in the bundle's manifest."""
     from training.data.families import FAMILIES, TEST_FAMILIES
-    from training.data.generate import GenerateConfig, generate
+    from training.data.procedural import ProceduralParts
+    from training.data.sets import SetConfig, build_set
     from training.evaluation.evaluate import BUNDLE as OURS
     from training.evaluation.evaluate import EvaluationConfig, evaluate
 
     trained_on = next(name for name in FAMILIES if name not in TEST_FAMILIES)
     families = (*sorted(TEST_FAMILIES), trained_on)
-    generate(GenerateConfig(shapes=5 * len(families), views=2, seed=4711, families=families), tmp_path)
+    parts = ProceduralParts(shapes=5 * len(families), seed=4711, families=families)
+    build_set(parts, SetConfig(views=2), tmp_path)
     scores = evaluate(BUNDLE, tmp_path, EvaluationConfig(split="test", views=2, resolution=64))
     ours = scores.methods.pop(OURS)
     assert scores.methods

@@ -30,7 +30,7 @@ from training.calibration import calibrate
 from training.card import model_card
 from training.checkpoints import load_checkpoint, network_of
 from training.data.dataset import ShapeSet
-from training.data.generate import DataIndex
+from training.data.index import DataIndex
 from training.errors import TrainingError
 from training.graphs import OPSET, decoder_bytes, encoder_bytes
 from training.labels import D_STAR, VOXELS

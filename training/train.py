@@ -22,7 +22,7 @@ from model.networks.occupancy_network import OccupancyNetwork
 from training.checkpoints import load_checkpoint, save_checkpoint
 from training.configs import LabelConfig, OptimisationConfig, RunConfig, run_from_json, run_to_json
 from training.data.dataset import Batch, ShapeSet
-from training.data.generate import DataIndex
+from training.data.index import DataIndex
 from training.errors import TrainingError
 from training.labels import (
     CalibratedRule,

@@ -4,16 +4,15 @@ import dataclasses
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from tests.training import solids
-from training.data.generate import DataIndex, ShapeEntry
-from training.data.shapes import PreparedShape, view_arrays
-from training.rendering.views import render_views
-from training.sampling.pools import PoolConfig, draw_pool
-from training.sampling.surface import sample_surface
+from training.data.index import DataIndex, ShapeEntry
+from training.data.preparation import photograph
+from training.data.sets import SetConfig
+from training.data.shapes import PreparedShape
+from training.sampling.solids import ClosedMesh
 
 IMAGE_SIZE, VIEWS = 64, 2
 SPLITS = {"train": (solids.sphere(0.4, 48), solids.box(), solids.angle_bracket()), "val": (solids.box(0.3, 0.3, 0.6),)}
@@ -26,19 +25,8 @@ def one_thread():
 
 
 def prepared_shape(solid: solids.Solid, seed: int) -> PreparedShape:
-    rng = np.random.default_rng(seed)
-    vertices, faces = solid
-    pool = draw_pool(vertices, faces, PoolConfig(near_points=600, uniform_points=900), rng)
-    views = render_views(vertices, faces, sample_surface(vertices, faces, 300, rng)[0], VIEWS, IMAGE_SIZE, rng)
-    return PreparedShape(
-        vertices=vertices,
-        faces=faces,
-        points=pool.points,
-        distance=pool.distance,
-        near_count=pool.near_count,
-        **view_arrays([view.image for view in views], [view.camera for view in views]),
-        origin={"image_size": IMAGE_SIZE},
-    )
+    config = SetConfig(views=VIEWS, image_size=IMAGE_SIZE, near_points=600, uniform_points=900)
+    return photograph(ClosedMesh(*solid), config, seed, {"image_size": IMAGE_SIZE})
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +40,8 @@ def tiny_set(tmp_path_factory) -> DataIndex:
             file = f"shapes/{split}-{number}.npz"
             prepared_shape(solid, seed=len(entries)).write(directory / file)
             sha256 = hashlib.sha256((directory / file).read_bytes()).hexdigest()
-            named = {"file": file, "family": f"{split}-family-{number}", "kind": "solid", "seed": number, "split": split}
-            entries.append(ShapeEntry(**named, parameters={}, sha256=sha256))
+            named = {"name": f"{split}-{number}", "file": file, "family": f"{split}-family-{number}", "kind": "solid"}
+            entries.append(ShapeEntry(**named, split=split, sha256=sha256))
     index = DataIndex(directory=directory, arguments={}, entries=tuple(entries))
     index.write()
     return index

@@ -10,7 +10,7 @@ from training.configs import AugmentationConfig, PointsConfig
 from training.data.dataset import ShapeSet, on_white
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
-from training.sampling.pools import signed_distance
+from training.sampling.solids import signed_distance
 
 POINTS = PointsConfig(near=200, uniform=100)
 PLAIN = AugmentationConfig()
@@ -171,8 +171,8 @@ def test_a_split_without_shapes_is_refused_in_words():
 def test_more_points_than_the_pool_has_are_refused_in_words(shapes):
     with pytest.raises(TrainingError, match="expected at least 601 in the pool, found 600"):
         batch_of(shapes, points=PointsConfig(near=601, uniform=1))
-    with pytest.raises(TrainingError, match="expected at least 903 in the pool, found 900"):
-        batch_of(shapes, points=PointsConfig(near=1, uniform=301))
+    with pytest.raises(TrainingError, match="expected at least 901 in the pool, found 900"):
+        batch_of(shapes, points=PointsConfig(near=1, uniform=901))
 
 
 def test_pools_of_different_sizes_are_refused_in_words(tiny_set, prepared, tmp_path):

@@ -155,7 +155,7 @@ def head_on_prepared():
 
 @pytest.mark.parametrize("camera_kind", ["pinhole", "orthographic"])
 def test_the_truth_lies_in_the_frame_of_the_crop_that_serving_makes(tiny_set, camera_kind):
-    """Its silhouette box is the served crop's: centred, its longer side 0.9, to within a quarter of a pixel of the picture."""
+    """Its silhouette box is the served crop's: centred, its longer side 0.9, to within half a pixel of the picture (a corner covers little of its last one)."""
     for file in tiny_set.files("test"):
         shape = PreparedShape.read(file)
         photo = shape_photo(shape, 0)
@@ -164,8 +164,8 @@ def test_the_truth_lies_in_the_frame_of_the_crop_that_serving_makes(tiny_set, ca
         columns = prepared.camera.project(truth.vertices.astype(float))[:, :2]
         if camera_kind == "pinhole":
             low, high = columns.min(axis=0), columns.max(axis=0)
-            assert np.abs(low + high).max() / 2 < 0.25 / 64
-            assert (high - low).max() == pytest.approx(0.9, abs=0.25 / 64)
+            assert np.abs(low + high).max() / 2 < 0.5 / 64
+            assert (high - low).max() == pytest.approx(0.9, abs=0.5 / 64)
             exact = shape.camera(0, "pinhole").project(shape.frame(0, "pinhole").from_object(shape.vertices.astype(float)))
             pixels = (exact[:, :2] * (1, -1) + 0.5) * 64  # of the stored picture
             again = (columns * (1, -1)) * prepared.crop.side + (prepared.crop.centre_x, prepared.crop.centre_y)

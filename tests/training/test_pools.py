@@ -11,8 +11,8 @@ from training.sampling.pools import (
     dequantise,
     draw_pool,
     quantise,
-    signed_distance,
 )
+from training.sampling.solids import ClosedMesh, signed_distance
 from training.sampling.surface import sample_surface
 
 SMALL = PoolConfig(near_points=4000, uniform_points=2000)
@@ -20,7 +20,7 @@ SMALL = PoolConfig(near_points=4000, uniform_points=2000)
 
 def test_a_spheres_distances_are_the_analytic_ones():
     vertices, faces = solids.sphere(0.4, 256)
-    pool = draw_pool(vertices, faces, SMALL, np.random.default_rng(0))
+    pool = draw_pool(ClosedMesh(vertices, faces), SMALL, np.random.default_rng(0))
     expected = np.linalg.norm(dequantise(pool.points), axis=1) - 0.4
     np.testing.assert_allclose(pool.distance, expected, atol=2e-4)  # the facets' sagitta
 
@@ -35,12 +35,14 @@ def test_a_boxs_distances_are_negative_inside_and_exact_outside():
 
 def test_labels_belong_to_the_points_as_they_are_stored():
     solid = solids.angle_bracket()
-    pool = draw_pool(*solid, SMALL, np.random.default_rng(1))
+    pool = draw_pool(ClosedMesh(*solid), SMALL, np.random.default_rng(1))
     np.testing.assert_array_equal(pool.distance, signed_distance(dequantise(pool.points), *solid).astype(np.float32))
 
 
 def test_the_first_points_lie_near_the_surface_and_the_rest_fill_the_ball_evenly():
-    pool = draw_pool(*solids.angle_bracket(), PoolConfig(near_points=4000, uniform_points=8000), np.random.default_rng(2))
+    pool = draw_pool(
+        ClosedMesh(*solids.angle_bracket()), PoolConfig(near_points=4000, uniform_points=8000), np.random.default_rng(2)
+    )
     near, far = pool.distance[: pool.near_count], dequantise(pool.points[pool.near_count :])
     assert np.median(np.abs(near)) < 4 * VOXEL
     assert 0.25 < (near < 0).mean() < 0.55
@@ -51,7 +53,9 @@ def test_the_first_points_lie_near_the_surface_and_the_rest_fill_the_ball_evenly
 
 def test_both_parts_of_a_pool_are_shuffled():
     """The halves of each part have the same distances on average, so that any slice is a fair draw."""
-    pool = draw_pool(*solids.angle_bracket(), PoolConfig(near_points=8000, uniform_points=8000), np.random.default_rng(3))
+    pool = draw_pool(
+        ClosedMesh(*solids.angle_bracket()), PoolConfig(near_points=8000, uniform_points=8000), np.random.default_rng(3)
+    )
     for part in np.split(np.abs(pool.distance), [pool.near_count]):
         one, other = np.split(part, 2)
         assert abs(one.mean() - other.mean()) < 4 * part.std() / np.sqrt(len(one))
@@ -59,7 +63,7 @@ def test_both_parts_of_a_pool_are_shuffled():
 
 def test_offsets_follow_the_configured_sigmas():
     narrow = PoolConfig(near_points=4000, uniform_points=0, sigmas=(2.0,), weights=(1.0,))
-    pool = draw_pool(*solids.sphere(0.4, 256), narrow, np.random.default_rng(4))
+    pool = draw_pool(ClosedMesh(*solids.sphere(0.4, 256)), narrow, np.random.default_rng(4))
     assert pool.distance.std() == pytest.approx(2 * VOXEL, rel=0.05)
 
 
@@ -79,6 +83,6 @@ def test_rounding_keeps_a_point_within_half_a_step_and_inside_the_range():
 
 
 def test_the_same_seed_draws_the_same_pool():
-    one, other = (draw_pool(*solids.angle_bracket(), SMALL, np.random.default_rng(7)) for _ in range(2))
+    one, other = (draw_pool(ClosedMesh(*solids.angle_bracket()), SMALL, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(one.points, other.points)
     np.testing.assert_array_equal(one.distance, other.distance)

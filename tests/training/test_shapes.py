@@ -1,25 +1,17 @@
-"""The prepared-shape file, and the generator that fills a folder with them."""
+"""The prepared-shape file."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from model.camera import OrthographicCamera, PinholeCamera
 from tests.training import solids
-from training.data import generate as generating
-from training.data.cli import data_app
-from training.data.families import FAMILIES
-from training.data.generate import DataIndex, GenerateConfig, generate, prepare_part, shape_seed
 from training.data.shapes import LAYOUT, PreparedShape, ShapeFileError, view_arrays
 from training.rendering.views import render_views
 from training.sampling.pools import PoolConfig, draw_pool
+from training.sampling.solids import ClosedMesh
 from training.sampling.surface import sample_surface
-
-FAMILY = next(iter(FAMILIES))
-SMALL = GenerateConfig(shapes=2, views=2, image_size=32, near_points=300, uniform_points=100, families=(FAMILY,))
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +24,14 @@ def views():
 @pytest.fixture
 def shape(views):
     vertices, faces = solids.angle_bracket()
-    pool = draw_pool(vertices, faces, PoolConfig(near_points=200, uniform_points=100), np.random.default_rng(1))
+    pool = draw_pool(ClosedMesh(vertices, faces), PoolConfig(near_points=200, uniform_points=100), np.random.default_rng(1))
     return PreparedShape(
         vertices=vertices,
         faces=faces,
         points=pool.points,
         distance=pool.distance,
         near_count=pool.near_count,
-        **view_arrays([view.image for view in views], [view.camera for view in views]),
+        **view_arrays(views),
         origin={"family": "bracket", "seed": 3},
     )
 
@@ -73,6 +65,8 @@ def test_images_frames_and_cameras_are_those_of_the_views(shape, views):
     points = shape.vertices
     for number, view in enumerate(views):
         np.testing.assert_array_equal(shape.image(number), view.image)
+        np.testing.assert_array_equal(shape.shadow(number), view.shadow)
+        np.testing.assert_allclose(shape.pose[number], dataclasses.astuple(view.pose), rtol=1e-6)
         for kind, camera, frame in (
             ("pinhole", view.camera.pinhole, view.camera.pinhole_frame),
             ("orthographic", OrthographicCamera(), view.camera.orthographic_frame),
@@ -140,68 +134,3 @@ def test_a_failed_write_leaves_nothing_behind(shape, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         shape.write(tmp_path / "a.npz")
     assert not list(tmp_path.iterdir())
-
-
-def test_the_same_seed_prepares_the_same_part():
-    assert_equal(prepare_part(SMALL, FAMILY, 5), prepare_part(SMALL, FAMILY, 5))
-
-
-def test_seeds_of_shapes_and_sets_differ():
-    assert len({shape_seed(seed, number) for seed in range(10) for number in range(100)}) == 1000
-
-
-def test_generate_fills_a_folder_and_keeps_what_is_there(tmp_path):
-    index = generate(SMALL, tmp_path)
-    assert not index.failures
-    assert DataIndex.read(tmp_path) == dataclasses.replace(index, arguments=json.loads(json.dumps(index.arguments)))
-    for entry in index.entries:
-        shape = PreparedShape.read(index.path(entry))
-        assert (shape.view_count, shape.near_count, len(shape.points)) == (2, 300, 400)
-        assert shape.origin["seed"] == entry.seed
-
-    kept, remade = (index.path(entry) for entry in index.entries)
-    time_kept, content = kept.stat().st_mtime_ns, remade.read_bytes()
-    remade.write_bytes(content[:1000])
-    assert generate(SMALL, tmp_path).entries == index.entries
-    assert kept.stat().st_mtime_ns == time_kept
-    assert remade.read_bytes() == content
-
-
-def test_splits_part_the_entries(tmp_path):
-    entry = generating.ShapeEntry(file="a", family=FAMILY, kind="k", seed=1, split="train", parameters={}, sha256="0")
-    other = dataclasses.replace(entry, file="b", split="test")
-    index = DataIndex(directory=tmp_path, arguments={}, entries=(entry, other))
-    assert index.shapes("train") == [entry]
-    assert index.shapes("test") == [other]
-    assert index.shapes("val") == []
-
-
-def test_a_shape_that_fails_is_listed_with_its_reason(tmp_path, monkeypatch):
-    def fail(config, family, seed):
-        raise RuntimeError("no solid")
-
-    monkeypatch.setattr(generating, "prepare_part", fail)
-    failure = generating._make_or_keep(SMALL, tmp_path, 1)
-    assert failure == generating.FailedShape(family=FAMILY, seed=shape_seed(0, 1), reason="RuntimeError: no solid")
-
-
-@pytest.mark.parametrize(("failed", "code"), [(2, 0), (3, 1)])
-def test_the_command_fails_when_more_than_two_percent_of_the_shapes_do(tmp_path, monkeypatch, failed, code):
-    failures = tuple(generating.FailedShape(family=FAMILY, seed=n, reason="no solid") for n in range(failed))
-    index = DataIndex(directory=tmp_path, arguments={}, entries=(), failures=failures)
-    monkeypatch.setattr("training.data.cli.generate", lambda config, directory, workers: index)
-    result = CliRunner().invoke(data_app, ["generate", "--out", str(tmp_path), "--shapes", "100"])
-    assert result.exit_code == code
-    assert result.output.count("no solid") == failed
-
-
-def test_an_unknown_family_is_refused_in_words(tmp_path):
-    result = CliRunner().invoke(data_app, ["generate", "--out", str(tmp_path), "--shapes", "1", "--families", "teapot"])
-    assert result.exit_code == 2
-    assert "teapot" in result.output
-
-
-def test_an_index_of_another_version_is_refused(tmp_path):
-    (tmp_path / "index.json").write_text('{"version": 99, "arguments": {}, "shapes": [], "failures": []}')
-    with pytest.raises(ShapeFileError, match=r"index\.json.*expected version 1, found 99"):
-        DataIndex.read(tmp_path)

@@ -1,17 +1,33 @@
-"""`monotwin data`: prepared training sets."""
+"""`monotwin data`: make, inspect and export training sets. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich import print as print_rich
+from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
-from training.data.generate import GenerateConfig, generate
-
-MAX_FAILED_SHARE = 0.02
+if TYPE_CHECKING:
+    from training.data.index import DataIndex
+    from training.data.sets import SetConfig, Source
 
 data_app = typer.Typer(name="data", help="Make and inspect training sets.", no_args_is_help=True)
+console = Console()
+
+GENERATED_REJECTS = 0.02  # of a procedural set: a bad draw or two is no reason to stop a pipeline
+
+Out = Annotated[Path, typer.Option(help="Folder of the set; what it holds already is kept.")]
+Views = Annotated[int, typer.Option(min=1, help="Pictures of each shape.")]
+ImageSize = Annotated[int, typer.Option(min=16, help="Side of a picture in pixels.")]
+NearPoints = Annotated[int, typer.Option(min=0, help="Labelled points near each surface.")]
+UniformPoints = Annotated[int, typer.Option(min=0, help="Labelled points all over each volume.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same set.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; one for each core when left out.")]
+MaxRejected = Annotated[float, typer.Option(min=0, max=1, help="Share of rejects up to which the exit code is 0.")]
+Seconds = Annotated[float, typer.Option(min=1, help="A shape that takes longer is rejected.")]
 
 
 @data_app.callback()
@@ -21,38 +37,165 @@ def data() -> None:
 
 @data_app.command("generate")
 def generate_command(
-    out: Annotated[Path, typer.Option(help="Folder of the set; what it holds already is kept.")],
+    out: Out,
     shapes: Annotated[int, typer.Option(min=1, help="Number of shapes, families taking turns.")],
-    views: Annotated[int, typer.Option(min=1, help="Pictures of each shape.")] = 8,
-    image_size: Annotated[int, typer.Option(min=16, help="Side of a picture in pixels.")] = 128,
-    near_points: Annotated[int, typer.Option(min=0, help="Labelled points near each surface.")] = 24_000,
-    uniform_points: Annotated[int, typer.Option(min=0, help="Labelled points all over each volume.")] = 8_000,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same set.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    views: Views = 8,
+    image_size: ImageSize = 128,
+    near_points: NearPoints = 24_000,
+    uniform_points: UniformPoints = 8_000,
+    seed: Seed = 0,
+    workers: Workers = None,
     families: Annotated[str | None, typer.Option(help="Names separated by commas; all when left out.")] = None,
 ) -> None:
     """Make a set of procedural parts: meshes, labelled points and rendered photographs."""
+    from training.data.procedural import ProceduralParts
+    from training.data.sets import SetConfig
+
     chosen = {} if families is None else {"families": tuple(name.strip() for name in families.split(","))}
     try:
-        config = GenerateConfig(
-            shapes=shapes,
-            views=views,
-            image_size=image_size,
-            near_points=near_points,
-            uniform_points=uniform_points,
-            seed=seed,
-            **chosen,
-        )
+        source = ProceduralParts(shapes=shapes, seed=seed, **chosen)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    index = generate(config, out, workers)
-    for failure in index.failures:
-        print_rich(f"[red]failed[/red] {failure.family} {failure.seed}: {escape(failure.reason)}")
-    counts = ", ".join(f"{len(index.shapes(split))} {split}" for split in ("train", "val", "test"))
-    print_rich(f"{len(index.entries)} shapes in {out} ({counts}), {len(index.failures)} failed")
-    if len(index.failures) > MAX_FAILED_SHARE * shapes:
+    config = SetConfig(views=views, image_size=image_size, near_points=near_points, uniform_points=uniform_points, seed=seed)
+    _build(source, config, out, workers, GENERATED_REJECTS, None)
+
+
+@data_app.command("prepare")
+def prepare_command(
+    folder: Annotated[Path, typer.Argument(help="CAD and mesh files, in folders as deep as you like, or an archive of shards.")],
+    out: Out,
+    manifest: Annotated[Path | None, typer.Option(help="CSV: file, and any of family, kind, split, unit, up, licence.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of files that do not say it: mm, cm, m, inch.")] = None,
+    up: Annotated[str | None, typer.Option(help="Axis that points up in files that do not say it: y or z.")] = None,
+    without_licence: Annotated[list[str] | None, typer.Option(help="SPDX identifier to leave out; repeat for several.")] = None,
+    views: Views = 8,
+    image_size: ImageSize = 128,
+    near_points: NearPoints = 24_000,
+    uniform_points: UniformPoints = 8_000,
+    seed: Seed = 0,
+    workers: Workers = None,
+    seconds_per_file: Seconds = 300.0,
+    max_rejected: MaxRejected = 0.0,
+) -> None:
+    """Make a set of your own CAD: STEP, STL, OBJ, GLB, glTF, PLY, OFF, 3MF. Exit code 1 when a file was rejected."""
+    from training.data.sets import SetConfig
+
+    config = SetConfig(views=views, image_size=image_size, near_points=near_points, uniform_points=uniform_points, seed=seed)
+    source = _cad_source(folder, manifest, unit, up, seed, tuple(without_licence or ()))
+    _build(source, config, out, workers, max_rejected, seconds_per_file)
+
+
+@data_app.command("families")
+def families_command(
+    name: Annotated[str | None, typer.Argument(help="One family; all when left out.")] = None,
+) -> None:
+    """List the procedural families, or one with its parameters and the ranges they are drawn from."""
+    from training.data.families import FAMILIES, split_of
+    from training.data.families.describe import parameter_ranges
+
+    if name is None:
+        table = Table("family", "kind", "split", "what it is")
+        for family in FAMILIES.values():
+            table.add_row(family.name, family.kind, split_of(family.name), family.description)
+        console.print(table)
+        return
+    if name not in FAMILIES:
+        raise typer.BadParameter(f"expected one of {', '.join(FAMILIES)}, found {name}")
+    table = Table("parameter", "range", title=f"{name}: {FAMILIES[name].description}")
+    for parameter, values in parameter_ranges(name).items():
+        table.add_row(parameter, values)
+    console.print(table)
+
+
+@data_app.command("catalogue")
+def catalogue_command(
+    out: Annotated[Path, typer.Option(help="Folder that gets catalogue.md and its pictures.")] = Path("docs"),
+    parts: Annotated[int, typer.Option(min=1, help="Parts on each contact sheet.")] = 8,
+    families: Annotated[str | None, typer.Option(help="Names separated by commas; all when left out.")] = None,
+) -> None:
+    """Write the page of all procedural families, with a contact sheet of each."""
+    from training.data.catalogue import write_catalogue
+
+    write_catalogue(out, parts, None if families is None else tuple(families.split(",")))
+
+
+@data_app.command("export")
+def export_command(
+    out: Annotated[Path, typer.Option(help="Folder for the files, one folder a family.")],
+    parts: Annotated[int, typer.Option(min=1, help="Parts of each family.")] = 3,
+    formats: Annotated[str, typer.Option(help="Formats that take turns: step, stl, glb, obj, ply, off.")] = "step,stl,glb",
+    families: Annotated[str | None, typer.Option(help="Names separated by commas; all when left out.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write procedural parts as CAD files: a folder to try `monotwin data prepare` on."""
+    from training.data.catalogue import export_parts
+
+    chosen = None if families is None else tuple(families.split(","))
+    try:
+        files = export_parts(out, parts, tuple(formats.split(",")), chosen, seed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    console.print(f"{len(files)} files in {out}")
+
+
+@data_app.command("sheet")
+def sheet_command(
+    directory: Annotated[Path, typer.Argument(help="Folder of a prepared set.")],
+    out: Annotated[Path, typer.Option(help="Picture to write: .png, .webp or .jpg.")],
+    shapes: Annotated[int, typer.Option(min=1, help="Shapes, spread over the set.")] = 12,
+    views: Views = 4,
+    split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="One split; all when left out.")] = None,
+) -> None:
+    """Write a contact sheet of a prepared set: one row a shape, photographs over their shadows."""
+    from training.data.sheets import sheet_of_set
+
+    sheet_of_set(directory, shapes, views, split).save(out)
+
+
+def _cad_source(
+    folder: Path, manifest: Path | None, unit: str | None, up: str | None, seed: int, without_licences: tuple[str, ...]
+) -> Source:
+    from training.data.readers.cad import UNITS
+    from training.data.readers.cad_folder import CadFolder
+    from training.data.readers.industrial import IndustrialShards, is_industrial
+
+    if is_industrial(folder):
+        return IndustrialShards(directory=folder, without_licences=without_licences)
+    if unit is not None and unit not in UNITS:
+        raise typer.BadParameter(f"--unit: expected one of {', '.join(UNITS)}, found {unit}")
+    if up not in (None, "y", "z"):
+        raise typer.BadParameter(f"--up: expected y or z, found {up}")
+    return CadFolder(directory=folder, unit=unit, up=up, manifest=manifest, seed=seed, without_licences=without_licences)
+
+
+def _build(source: Source, config: SetConfig, out: Path, workers: int | None, max_rejected: float, seconds: float | None) -> None:
+    """Builds the set, says what became of everything, and ends with the exit code that this deserves."""
+    import os
+
+    from training.data.sets import build_set
+
+    index = build_set(source, config, out, workers or os.cpu_count() or 1, seconds)
+    print_report(index)
+    if not index.entries or index.rejected_share > max_rejected:
         raise typer.Exit(1)
 
 
-if __name__ == "__main__":
-    data_app()
+def print_report(index: DataIndex, shown: int = 20) -> None:
+    """What became of everything that the source held: totals, the first rejects, and where the whole report is."""
+    from training.data.index import REPORT_NAME
+
+    for refusal in index.rejected[:shown]:
+        console.print(f"[red]rejected[/red] {escape(refusal.name)}: {escape(refusal.reason)}")
+    if len(index.rejected) > shown:
+        console.print(f"[red]rejected[/red] {len(index.rejected) - shown} more")
+    table = Table("", "train", "val", "test", "all")
+    counts = [len(index.shapes(split)) for split in ("train", "val", "test")]
+    families = [len({entry.family for entry in index.shapes(split)}) for split in ("train", "val", "test")]
+    table.add_row("shapes", *map(str, counts), str(len(index.entries)))
+    table.add_row("families", *map(str, families), str(len({entry.family for entry in index.entries})))
+    console.print(table)
+    repaired = sum(bool(entry.repairs) for entry in index.entries)
+    console.print(
+        f"{len(index.entries)} shapes in {index.directory}, {repaired} of them with remarks; {len(index.rejected)} rejected, "
+        f"{len(index.ignored)} ignored. Each is listed in {index.directory / REPORT_NAME}."
+    )

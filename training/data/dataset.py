@@ -15,13 +15,16 @@ from torch import Tensor
 
 from model.camera import HALF_DEPTH, CameraKind
 from training.configs import AugmentationConfig, PointsConfig
+from training.data.composition import compose
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
 from training.labels import VOXELS
 from training.sampling.pools import POINT_STEPS
 
 CPU = torch.device("cpu")
-UNIFORM_SURPLUS = 3  # uniform points fill a ball about the object; so many are drawn for each that must lie in the query volume
+# Uniform points fill a ball about the object; so many are drawn for each that must lie in the query volume. Seen along its length
+# a part is magnified, and its volume holds a twelfth of the ball.
+UNIFORM_SURPLUS = 16
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class ViewTable:
 
 
 class ShapeSet:
-    """Shapes of one split, all in memory: about 0.9 MB a shape with 8 views of 128 px and 32,000 points."""
+    """Shapes of one split, all in memory: about 1 MB a shape with 8 views of 128 px and 32,000 points."""
 
     def __init__(self, files: Iterable[Path], camera: CameraKind, device: torch.device = CPU) -> None:
         shapes = [PreparedShape.read(file) for file in files]
@@ -57,13 +60,18 @@ class ShapeSet:
         near = {shape.near_count for shape in shapes}
         if len(near) != 1 or len({shape.points.shape for shape in shapes}) != 1:
             raise TrainingError(f"shapes: expected pools of one size, found near-surface counts {sorted(near)}")
+        pictures = {(shape.view_count, *shape.image(0).shape[:2]) for shape in shapes}
+        if len(pictures) != 1:
+            raise TrainingError(f"shapes: expected as many pictures of one size for each, found {sorted(pictures)}")
         self.device = device
         self.near_count = near.pop()
         self.points = torch.from_numpy(np.stack([shape.points for shape in shapes])).to(device)  # (shapes, P, 3) int16
         # (shapes, P), object units
         self.signed_distance = torch.from_numpy(np.stack([shape.distance for shape in shapes])).to(device)
-        views = [np.stack([shape.image(v) for v in range(shape.view_count)]) for shape in shapes]
-        self.images = torch.from_numpy(np.stack(views)).to(device)  # (shapes, V, S, S, 4) uint8
+        images = [np.stack([shape.image(v) for v in range(shape.view_count)]) for shape in shapes]
+        shadows = [np.stack([shape.shadow(v) for v in range(shape.view_count)]) for shape in shapes]
+        self.images = torch.from_numpy(np.stack(images)).to(device)  # (shapes, V, S, S, 4) uint8
+        self.shadows = torch.from_numpy(np.stack(shadows)).to(device)  # (shapes, V, S, S) uint8
         self.views = _view_table(shapes, camera, device)
 
     def __len__(self) -> int:
@@ -92,13 +100,15 @@ class ShapeSet:
         view = torch.randint(self.view_count, (size,), generator=generator, device=self.device)
         near, near_distance = self._slice(shape, points.near, 0, self.near_count, generator)
         near_uvz, scale = self.columns(shape, view, near)
-        surplus = points.uniform * UNIFORM_SURPLUS
+        surplus = max(points.uniform, min(points.uniform * UNIFORM_SURPLUS, self.points.shape[1] - self.near_count))
         uniform, uniform_distance = self._slice(shape, surplus, self.near_count, self.points.shape[1], generator)
         uniform_uvz, _ = self.columns(shape, view, uniform)
         kept = _first_inside(uniform_uvz, points.uniform)
         uvz = torch.cat([near_uvz, uniform_uvz.gather(1, kept[..., None].expand(-1, -1, 3))], dim=1)
         distance = torch.cat([near_distance, uniform_distance.gather(1, kept)], dim=1) * scale[:, None]
-        images = augment(on_white(self.images[shape, view], image_size), augmentation, generator)
+        rgba, shadow = self.images[shape, view], self.shadows[shape, view]
+        images = compose(rgba, shadow, augmentation.background, image_size, generator, augmentation.photometry)
+        images = augment(images, augmentation, generator)
         if augmentation.flip:
             mirrored = torch.rand(size, generator=generator, device=self.device) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
@@ -131,7 +141,7 @@ def on_white(rgba: Tensor, image_size: int) -> Tensor:
 
 
 def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
-    """Photometric changes of (B, 3, S, S) in [0, 1]; the result stays in [0, 1]."""
+    """Photometric changes of finished pictures, white included: (B, 3, S, S) in [0, 1]; the result stays in [0, 1]."""
     batch, device = len(images), images.device
     exposure = 1 + config.brightness * (2 * torch.rand(batch, 1, 1, 1, generator=generator, device=device) - 1)
     balance = 1 + config.colour * torch.randn(batch, 3, 1, 1, generator=generator, device=device)

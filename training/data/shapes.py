@@ -4,7 +4,8 @@ import io
 import json
 import os
 import zipfile
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,8 @@ from PIL import Image
 
 from model.camera import Camera, CameraKind, OrthographicCamera, PinholeCamera, ViewFrame
 from training.errors import TrainingError
-from training.rendering.cameras import ViewCamera
+from training.rendering.cameras import Pose
+from training.rendering.views import View
 from training.sampling.pools import POINT_STEPS
 
 # Array -> kind and item size, and shape; a letter is a length that must agree wherever it stands, None any length.
@@ -26,6 +28,8 @@ LAYOUT: dict[str, tuple[str, tuple[int | str | None, ...]]] = {
     "near_count": ("i8", ()),
     "image_bytes": ("u1", (None,)),
     "image_offsets": ("i8", ("V+1",)),
+    "shadow_bytes": ("u1", (None,)),
+    "shadow_offsets": ("i8", ("V+1",)),
     "rotation": ("f4", ("V", 3, 3)),
     "pinhole_scale": ("f4", ("V",)),
     "pinhole_translation": ("f4", ("V", 3)),
@@ -33,7 +37,9 @@ LAYOUT: dict[str, tuple[str, tuple[int | str | None, ...]]] = {
     "camera_offset": ("f4", ("V", 2)),
     "orthographic_scale": ("f4", ("V",)),
     "orthographic_translation": ("f4", ("V", 3)),
+    "pose": ("f4", ("V", 5)),
 }
+POSE = tuple(column.name for column in fields(Pose))
 ORIGIN = "origin"  # the one entry beside the layout: where the shape comes from, JSON text as bytes
 
 
@@ -49,10 +55,12 @@ class PreparedShape:
     points: (N, 3) int16, object coordinate = value / 32767. distance: (N,) float32, object units, negative inside the solid.
     near_count: the first points lie near the surface, the rest are uniform; each part is in random order.
     image_bytes: uint8, V PNG files (RGBA, straight alpha, square) one after the other; image_offsets: (V + 1,) int64.
+    shadow_bytes, shadow_offsets: in the same way V grey PNG files, how the object's shadow darkens what lies behind it.
     rotation: (V, 3, 3) float32, camera axes as rows.
     pinhole_scale (V,), pinhole_translation (V, 3), camera_distance (V,), camera_offset (V, 2): float32, exact.
     orthographic_scale (V,), orthographic_translation (V, 3): float32, least squares over the surface.
-    origin: what the shape was made from (family, seed, parameters, ...), JSON values.
+    pose: (V, 5) float32, the fields of `Pose` in their order: for people and statistics, nothing is computed from it.
+    origin: what the shape was made from (name, family, recipe, ...), JSON values.
     """
 
     vertices: npt.NDArray[np.float32]
@@ -62,6 +70,8 @@ class PreparedShape:
     near_count: int
     image_bytes: npt.NDArray[np.uint8]
     image_offsets: npt.NDArray[np.int64]
+    shadow_bytes: npt.NDArray[np.uint8]
+    shadow_offsets: npt.NDArray[np.int64]
     rotation: npt.NDArray[np.float32]
     pinhole_scale: npt.NDArray[np.float32]
     pinhole_translation: npt.NDArray[np.float32]
@@ -69,6 +79,7 @@ class PreparedShape:
     camera_offset: npt.NDArray[np.float32]
     orthographic_scale: npt.NDArray[np.float32]
     orthographic_translation: npt.NDArray[np.float32]
+    pose: npt.NDArray[np.float32]
     origin: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,9 +88,12 @@ class PreparedShape:
             _check_array(name, np.asarray(getattr(self, name)), dtype, shape, lengths)
         if not 0 <= self.near_count <= len(self.points):
             raise ShapeFileError(f"near_count: expected 0 to {len(self.points)} (points), found {self.near_count}")
-        ends = self.image_offsets
-        if not (ends[0] == 0 and ends[-1] == len(self.image_bytes) and (np.diff(ends) > 0).all()):
-            raise ShapeFileError(f"image_offsets: expected to rise from 0 to {len(self.image_bytes)}, found {ends.tolist()}")
+        for name, ends, size in (
+            ("image_offsets", self.image_offsets, len(self.image_bytes)),
+            ("shadow_offsets", self.shadow_offsets, len(self.shadow_bytes)),
+        ):
+            if not (ends[0] == 0 and ends[-1] == size and (np.diff(ends) > 0).all()):
+                raise ShapeFileError(f"{name}: expected to rise from 0 to {size}, found {ends.tolist()}")
 
     @property
     def view_count(self) -> int:
@@ -93,8 +107,12 @@ class PreparedShape:
     def image(self, view: int) -> npt.NDArray[np.uint8]:
         """(S, S, 4) uint8, straight alpha, row 0 at the top."""
         start, end = self.image_offsets[view : view + 2]
-        with Image.open(io.BytesIO(self.image_bytes[start:end].tobytes())) as image:
-            return np.array(image.convert("RGBA"))
+        return _picture(self.image_bytes[start:end], "RGBA")
+
+    def shadow(self, view: int) -> npt.NDArray[np.uint8]:
+        """(S, S) uint8: the factor that darkens a background behind the object, 255 for none; row 0 at the top."""
+        start, end = self.shadow_offsets[view : view + 2]
+        return _picture(self.shadow_bytes[start:end], "L")
 
     def frame(self, view: int, camera_kind: CameraKind) -> ViewFrame:
         """The view frame of one picture, as that camera sees it."""
@@ -110,6 +128,10 @@ class PreparedShape:
             return OrthographicCamera()
         x, y = self.camera_offset[view]
         return PinholeCamera(float(self.camera_distance[view]), float(x), float(y))
+
+    def with_origin(self, origin: dict[str, Any]) -> Self:
+        """The same shape with another account of where it comes from."""
+        return replace(self, origin=origin)
 
     def write(self, path: Path) -> None:
         """Writes the file in one step: it is there completely or not at all. Same content, same bytes."""
@@ -141,12 +163,15 @@ class PreparedShape:
             raise ShapeFileError(f"{path}: expected a prepared shape (.npz), found: {error}") from error
 
 
-def view_arrays(images: list[npt.NDArray[np.uint8]], cameras: list[ViewCamera]) -> dict[str, npt.NDArray[Any]]:
-    """The image and camera arrays of a `PreparedShape`, from its pictures (S, S, 4) uint8 and their cameras."""
-    files = [_png(image) for image in images]
+def view_arrays(views: Sequence[View]) -> dict[str, npt.NDArray[Any]]:
+    """The image and camera arrays of a `PreparedShape`."""
+    images, shadows = [_png(view.image) for view in views], [_png(view.shadow) for view in views]
+    cameras = [view.camera for view in views]
     return {
-        "image_bytes": np.frombuffer(b"".join(files), np.uint8),
-        "image_offsets": np.cumsum([0, *map(len, files)], dtype=np.int64),
+        "image_bytes": np.frombuffer(b"".join(images), np.uint8),
+        "image_offsets": np.cumsum([0, *map(len, images)], dtype=np.int64),
+        "shadow_bytes": np.frombuffer(b"".join(shadows), np.uint8),
+        "shadow_offsets": np.cumsum([0, *map(len, shadows)], dtype=np.int64),
         "rotation": np.array([c.crop.rotation for c in cameras], np.float32),
         "pinhole_scale": np.array([c.pinhole_frame.scale for c in cameras], np.float32),
         "pinhole_translation": np.array([c.pinhole_frame.translation for c in cameras], np.float32),
@@ -154,6 +179,7 @@ def view_arrays(images: list[npt.NDArray[np.uint8]], cameras: list[ViewCamera]) 
         "camera_offset": np.array([(c.pinhole.offset_x, c.pinhole.offset_y) for c in cameras], np.float32),
         "orthographic_scale": np.array([c.orthographic_frame.scale for c in cameras], np.float32),
         "orthographic_translation": np.array([c.orthographic_frame.translation for c in cameras], np.float32),
+        "pose": np.array([astuple(view.pose) for view in views], np.float32),
     }
 
 
@@ -161,6 +187,11 @@ def _png(image: npt.NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=4)
     return file.getvalue()
+
+
+def _picture(content: npt.NDArray[np.uint8], mode: str) -> npt.NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content.tobytes())) as image:
+        return np.array(image.convert(mode))
 
 
 def _check_array(

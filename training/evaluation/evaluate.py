@@ -16,7 +16,7 @@ from model.errors import NoSurface
 from model.image import Crop, Photo, PreparedImage
 from model.mesh import Mesh
 from model.reconstructor import Options, Reconstructor
-from training.data.generate import DataIndex, ShapeEntry
+from training.data.index import DataIndex, ShapeEntry
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
 from training.evaluation.metrics import EMPTY, Score, score

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.sampling.solids import signed_distance
+from training.sampling.solids import Solid
 from training.sampling.surface import sample_surface
 
 VOXEL = 1 / 256
@@ -38,21 +38,16 @@ class Pool:
     near_count: int
 
 
-def draw_pool(
-    vertices: npt.NDArray[np.floating], faces: npt.NDArray[np.integer], config: PoolConfig, rng: np.random.Generator
-) -> Pool:
-    """A pool around a watertight mesh. Points are rounded to what is stored before they are measured, so labels fit exactly."""
-    near = near_surface_points(vertices, faces, config, rng)
+def draw_pool(solid: Solid, config: PoolConfig, rng: np.random.Generator) -> Pool:
+    """A pool around a solid. Points are rounded to what is stored before they are measured, so labels fit exactly."""
+    near = near_surface_points(solid, config, rng)
     points = quantise(np.concatenate([near, uniform_points(config.uniform_points, rng)]))
-    distance = signed_distance(dequantise(points), vertices, faces)
-    return Pool(points, distance.astype(np.float32), config.near_points)
+    return Pool(points, solid.signed_distance(dequantise(points)).astype(np.float32), config.near_points)
 
 
-def near_surface_points(
-    vertices: npt.NDArray[np.floating], faces: npt.NDArray[np.integer], config: PoolConfig, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def near_surface_points(solid: Solid, config: PoolConfig, rng: np.random.Generator) -> npt.NDArray[np.float64]:
     """(near_points, 3): surface samples, moved by a normal offset on each axis."""
-    points, _ = sample_surface(vertices, faces, config.near_points, rng)
+    points, _ = sample_surface(solid.vertices, solid.faces, config.near_points, rng)
     weights = np.array(config.weights) / sum(config.weights)
     sigma = rng.choice(np.array(config.sigmas) * VOXEL, config.near_points, p=weights)
     return points + rng.normal(size=points.shape) * sigma[:, None]

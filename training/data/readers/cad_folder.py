@@ -1,0 +1,138 @@
+"""A folder of CAD and mesh files as a source of shapes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from training.data.index import Refusal
+from training.data.preparation import photograph_mesh
+from training.data.readers.cad import SUFFIXES, Unit, read_cad
+from training.data.sets import Item, Listing, SetConfig
+from training.data.shapes import PreparedShape
+from training.data.splitting import split_families
+from training.errors import TrainingError
+
+MANIFEST_COLUMNS = ("file", "family", "kind", "split", "unit", "up", "licence", "attribution")
+SPLITS = ("train", "val", "test")
+SUFFIX_LIST = ", ".join(sorted(SUFFIXES))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CadFolder:
+    """Every CAD and mesh file below `directory`.
+
+    unit, up: what files mean that do not say it themselves. manifest: a CSV file with a column `file` (relative to the folder)
+    and any of family, kind, split, unit, up, licence, attribution; where it is given, files that it does not name are ignored.
+    Files under one of `without_licences` are ignored too.
+    Without a manifest, a file's family is its first folder, or its own name up to the first digit, and families are split by `seed`.
+    """
+
+    directory: Path
+    unit: Unit | None = None
+    up: Literal["y", "z"] | None = None
+    manifest: Path | None = None
+    seed: int = 0
+    without_licences: tuple[str, ...] = ()
+
+    def listing(self) -> Listing:
+        if not self.directory.is_dir():
+            raise TrainingError(f"{self.directory}: expected a folder of CAD files, found none")
+        paths = sorted(path for path in self.directory.rglob("*") if path.is_file() and path != self.manifest)
+        rows = None if self.manifest is None else read_manifest(self.manifest)
+        wanted: list[tuple[str, dict[str, str]]] = []
+        ignored, rejected = [], []
+        for path in paths:
+            name = path.relative_to(self.directory).as_posix()
+            if path.suffix.lower() not in SUFFIXES:
+                ignored.append(Refusal(name=name, reason=f"expected one of {SUFFIX_LIST}, found {path.suffix or 'no suffix'}"))
+            elif rows is not None and name not in rows:
+                ignored.append(Refusal(name=name, reason="not in the manifest"))
+            elif rows is not None and rows[name].get("licence") in self.without_licences:
+                ignored.append(Refusal(name=name, reason=f"licence {rows[name]['licence']}"))
+            else:
+                wanted.append((name, {} if rows is None else rows[name]))
+        for name in sorted(set(rows or ()) - {path.relative_to(self.directory).as_posix() for path in paths}):
+            rejected.append(Refusal(name=name, reason="named in the manifest, but there is no such file"))
+        families = [row.get("family") or family_of(name) for name, row in wanted]
+        splits = split_families(families, self.seed)
+        items = [
+            self._item(name, row, family, split) for (name, row), family, split in zip(wanted, families, splits, strict=True)
+        ]
+        return Listing(items, ignored, rejected)
+
+    def prepare(self, item: Item, config: SetConfig) -> PreparedShape:
+        mesh = read_cad(self.directory / item.source["file"], item.source["unit"], item.source["up"])
+        seed = zlib.crc32(item.name.encode())
+        return photograph_mesh(
+            mesh.vertices, mesh.faces, item.kind, config, seed, {"unit": mesh.unit, "bodies": mesh.bodies}, mesh.notes
+        )
+
+    def _item(self, name: str, row: dict[str, str], family: str, split: str) -> Item:
+        return Item(
+            name=file_name(name),
+            family=family,
+            kind=row.get("kind") or "part",
+            split=row.get("split") or split,
+            source={"file": name, "unit": row.get("unit") or self.unit, "up": row.get("up") or self.up},
+            fingerprint=_fingerprint(self.directory / name, row, self.unit, self.up),
+            licence=row.get("licence") or None,
+            attribution=row.get("attribution") or None,
+        )
+
+
+def family_of(name: str) -> str:
+    """`gears/spur/m2.step` -> "gears"; `bolt_M8x30.step` -> "bolt_M"; a name that begins with a digit stands for itself."""
+    folder, _, rest = name.partition("/")
+    if rest:
+        return folder
+    stem = Path(name).stem
+    return re.split(r"\d", stem)[0].rstrip(" ._-") or stem
+
+
+def file_name(name: str) -> str:
+    """A file's relative path as one readable file name that no other path shares."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
+    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def read_manifest(path: Path) -> dict[str, dict[str, str]]:
+    """The manifest's rows by file; TrainingError says what is wrong with it."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            unknown = sorted(set(columns) - set(MANIFEST_COLUMNS))
+            if "file" not in columns or unknown:
+                wrong = f"unknown {', '.join(unknown)}" if unknown else "no column `file`"
+                raise TrainingError(f"{path}: expected columns among {', '.join(MANIFEST_COLUMNS)}, found {wrong}")
+            rows: dict[str, dict[str, str]] = {}
+            for number, row in enumerate(reader, start=2):
+                _check_row(f"{path}, line {number}", row, rows)
+                rows[row["file"]] = {column: (value or "").strip() for column, value in row.items()}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainingError(f"{path}: expected a CSV file, found: {error}") from error
+    return rows
+
+
+def _check_row(where: str, row: dict[str, Any], rows: dict[str, dict[str, str]]) -> None:
+    if None in row:
+        raise TrainingError(f"{where}: expected as many fields as columns, found more")
+    if row["file"] in rows:
+        raise TrainingError(f"{where}: expected each file once, found {row['file']} again")
+    for column, allowed in (("split", SPLITS), ("up", ("y", "z")), ("unit", Unit.__args__)):
+        value = (row.get(column) or "").strip()
+        if value and value not in allowed:
+            raise TrainingError(f"{where}: expected {column} to be one of {', '.join(allowed)}, found {value!r}")
+
+
+def _fingerprint(path: Path, row: dict[str, str], unit: str | None, up: str | None) -> str:
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256")
+    content.update(f"{row.get('unit') or unit} {row.get('up') or up}".encode())
+    return content.hexdigest()
