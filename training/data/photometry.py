@@ -164,11 +164,12 @@ def compress(images: Tensor, quality: Tensor) -> Tensor:
 
 def _on_a_share(images: Tensor, share: float, effect: Effect, generator: torch.Generator) -> Tensor:
     """The effect on a random share of the pictures, kept in [0, 1]; the others stay as they are, to the bit."""
+    if share == 1:
+        return effect(images).clamp_(0, 1)
     chosen = (torch.rand(len(images), generator=generator, device=images.device) < share).nonzero()[:, 0]
     if not len(chosen):
         return images
-    changed = effect(images[chosen]).clamp(0, 1)
-    return changed if len(chosen) == len(images) else images.index_copy(0, chosen, changed)
+    return images.index_copy(0, chosen, effect(images[chosen]).clamp_(0, 1))
 
 
 def _luma(images: Tensor) -> Tensor:
