@@ -516,3 +516,14 @@ def test_groups_of_faces_end_at_sharp_edges_and_each_has_some_area():
     assert counts == {1, 2, 3}
     ball = smooth_regions(*solids.sphere(0.4, 48))
     assert draw_face_groups(ball, rng).max() == 0
+
+
+def test_a_zinc_coat_shows_crystals_of_one_shade_each():
+    """In even light a flat face takes many shades, and most neighbouring pixels are of one crystal and so of one shade."""
+    vertices, faces = solids.box()
+    camera = camera_at(89, 0, 6, vertices)
+    zinc = Material(colour=(0.6, 0.6, 0.6), metallic=1.0, roughness=0.5, spangle=0.3, pattern_seed=3)
+    image = Renderer(vertices, faces).render(camera, zinc, even_light(), 200, np.random.default_rng(0))
+    face = image[60:140, 60:140, 1].astype(int)
+    assert len(np.unique(face)) > 10
+    assert np.mean(np.abs(np.diff(face, axis=1)) <= 1) > 0.7

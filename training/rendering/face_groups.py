@@ -45,12 +45,11 @@ def smooth_regions(vertices: npt.NDArray[np.floating], faces: npt.NDArray[np.int
     links = coo_array((np.ones(len(one), bool), (one, other)), shape=(len(faces), len(faces)))
     count, region = connected_components(links, directed=False)
 
-    total = np.bincount(region, area, count)
+    total = np.bincount(region, area, count).astype(np.float64)
     weight = area / np.maximum(total, 1e-30)[region]
-    middle = corners.mean(axis=1)
-    centre = np.stack([np.bincount(region, weight * middle[:, k], count) for k in range(3)], axis=1)
-    normal = np.stack([np.bincount(region, weight * normals[:, k], count) for k in range(3)], axis=1)
-    return SmoothRegions(region, total, centre, normal)
+    return SmoothRegions(
+        region, total, _sums(region, weight[:, None] * corners.mean(axis=1)), _sums(region, weight[:, None] * normals)
+    )
 
 
 def draw_face_groups(regions: SmoothRegions, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -59,6 +58,11 @@ def draw_face_groups(regions: SmoothRegions, rng: np.random.Generator) -> npt.ND
     if rng.random() < 0.3:
         group += 2 * (_draw_split(regions, rng) & (group == 0)).astype(np.uint8)
     return np.unique(group, return_inverse=True)[1].astype(np.uint8)[regions.region]
+
+
+def _sums(region: npt.NDArray[np.intp], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Sum of (m, 3) values over each piece, (R, 3)."""
+    return np.stack([np.bincount(region, values[:, k]) for k in range(3)], axis=1).astype(np.float64)
 
 
 def _draw_split(regions: SmoothRegions, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

@@ -58,16 +58,16 @@ class Ground:
         fall = np.minimum(rays[:, 2], np.float32(-1e-6))
         reach = np.float32(self.height - camera.eye[2]) / fall
         cell = self._cells(camera.eye[:2].astype(np.float32) + rays[:, :2] * reach[:, None])
-        cell = np.where((rays[:, 2:] < -1e-4) & (np.abs(cell) < 2 * CELLS), cell, np.float32(-10)).reshape(size, size, 2)
-        light = cv2.remap(
-            self._display_light, cell - np.float32(0.5), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0
-        )
-        return (light * 255 + 0.5).astype(np.uint8)
+        nowhere = (rays[:, 2:] > -1e-4) | (np.abs(cell) > 2 * CELLS)
+        across, along = np.where(nowhere, np.float32(-10), cell - np.float32(0.5)).T.reshape(2, size, size)
+        light = cv2.remap(self._display_light, across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
+        return np.asarray(light * 255 + 0.5).astype(np.uint8)
 
     def light_at(self, places: Float32Array) -> Float32Array:
         """The map's value at (..., 2) positions x, y -> (...)."""
         cell = np.clip(self._cells(places), 0, CELLS - 1).astype(np.int32)
-        return self.light.ravel()[cell[..., 1] * CELLS + cell[..., 0]]
+        values: Float32Array = self.light.ravel()[cell[..., 1] * CELLS + cell[..., 0]]
+        return values
 
     def light_along(self, origins: Float32Array, rays: Float32Array) -> Float32Array:
         """The map's value where rays (..., 3) from `origins`, same shape, meet the plane; 1 for those that rise -> (...)."""
@@ -80,9 +80,10 @@ class Ground:
     def _display_light(self) -> Float32Array:
         return self.light ** np.float32(1 / GAMMA)
 
-    def _cells(self, places: Float32Array) -> Float32Array:
+    def _cells(self, places: npt.NDArray[np.floating]) -> Float32Array:
         """Positions (..., 2) in cells of the map; a cell's centre lies at half."""
-        return (places - self.centre.astype(np.float32)) * np.float32(CELLS / 2 / self.half_side) + np.float32(CELLS / 2)
+        across = places.astype(np.float32) - self.centre.astype(np.float32)
+        return across * np.float32(CELLS / 2 / self.half_side) + np.float32(CELLS / 2)
 
 
 def cast_ground(scene: EmbreeScene, vertices: npt.NDArray[np.floating], environment: Environment, albedo: float) -> Ground:
@@ -96,7 +97,7 @@ def cast_ground(scene: EmbreeScene, vertices: npt.NDArray[np.floating], environm
     light = _sky_share(
         scene, np.dstack([places + centre, np.full((CELLS, CELLS), low[2] - LIFT)]).astype(np.float32), environment
     )
-    light = _without_bands(cv2.blur(light, (TILE, TILE)))
+    light = _without_bands(np.asarray(cv2.blur(light, (TILE, TILE)), np.float32))
     outside = np.clip((np.linalg.norm(places, axis=2) - radius - 0.1) / (half_side - radius - 0.1) * 1.03, 0, 1)
     fade = (1 - outside**2 * (3 - 2 * outside)).astype(np.float32)
     return Ground(environment.above_ground(albedo), float(low[2]), centre, half_side, 1 - fade * (1 - light))
@@ -116,7 +117,7 @@ def _sky_share(scene: EmbreeScene, places: Float32Array, environment: Environmen
 
 def _without_bands(light: Float32Array) -> Float32Array:
     """The map blurred, more where it is light: there, far from where the part touches the ground, shadows are wide."""
-    narrow, wide = (cv2.GaussianBlur(light, (0, 0), cells) for cells in (0.8, 3.0))
+    narrow, wide = (np.asarray(cv2.GaussianBlur(light, (0, 0), cells), np.float32) for cells in (0.8, 3.0))
     share = np.clip((wide - np.float32(0.4)) / np.float32(0.4), 0, 1)
     smooth: Float32Array = narrow + share * (wide - narrow)
     return smooth
@@ -129,4 +130,5 @@ def _light_directions(environment: Environment, count: int) -> Float32Array:
     radius = np.sqrt(rank)  # a spiral over the disc, lifted to the hemisphere: dense as the cosine of a level plane
     offered = np.stack([radius * np.cos(angle), radius * np.sin(angle), np.sqrt(1 - rank)], axis=1).astype(np.float32)
     total = np.cumsum(environment.reflected(offered, LAMP_BLUR).mean(axis=1), dtype=np.float64)
-    return offered[np.searchsorted(total, (np.arange(count) + 0.5) / count * total[-1])]
+    chosen: Float32Array = offered[np.searchsorted(total, (np.arange(count) + 0.5) / count * total[-1])]
+    return chosen

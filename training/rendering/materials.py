@@ -1,4 +1,4 @@
-"""What parts are made of: bare, brushed and painted metal, plastic and rubber."""
+"""What parts are made of: bare, brushed, painted, galvanised and anodised metal, plastic and rubber."""
 
 from dataclasses import dataclass, replace
 
@@ -29,6 +29,14 @@ PAINTS = (
     (0.78, 0.78, 0.74),  # off-white
     (0.45, 0.36, 0.22),  # beige
 )
+ANODISED = (
+    (0.10, 0.11, 0.12),  # black
+    (0.06, 0.16, 0.52),  # blue
+    (0.55, 0.06, 0.06),  # red
+    (0.70, 0.48, 0.16),  # gold
+    (0.72, 0.25, 0.04),  # orange
+    (0.08, 0.36, 0.16),  # green
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +46,7 @@ class Material:
     colour: linear RGB, diffuse colour of a dielectric or reflectance of a metal. metallic, roughness: in [0, 1].
     brushing: tilt of the shading normal by fine streaks along `axis`.
     mottling: relative variation of the colour over the surface, in a pattern drawn from `pattern_seed`.
+    spangle: relative variation between the crystals of a zinc coat, a few hundredths of the object across.
     """
 
     colour: tuple[float, float, float]
@@ -45,6 +54,7 @@ class Material:
     roughness: float
     brushing: float = 0.0
     mottling: float = 0.0
+    spangle: float = 0.0
     pattern_seed: int = 0
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
@@ -59,7 +69,7 @@ class Finish:
 
 def draw_material(rng: np.random.Generator) -> Material:
     """A random material, kinds in the shares of an industrial catalogue."""
-    draw = (_bare_metal, _brushed_metal, _painted_metal, _plastic, _rubber)[rng.choice(5, p=[0.3, 0.15, 0.3, 0.2, 0.05])]
+    draw = KINDS[rng.choice(len(KINDS), p=KIND_SHARES)]
     return replace(draw(rng), pattern_seed=int(rng.integers(2**31)))
 
 
@@ -98,8 +108,22 @@ def _rubber(rng: np.random.Generator) -> Material:
     return Material(colour=_vary(rng, (0.03, 0.03, 0.03), 0.1), metallic=0.0, roughness=rng.uniform(0.7, 0.95), mottling=0.1)
 
 
+def _galvanised_metal(rng: np.random.Generator) -> Material:
+    colour = _vary(rng, METALS["zinc"], 0.04)
+    return Material(colour=colour, metallic=1.0, roughness=rng.uniform(0.35, 0.6), spangle=rng.uniform(0.08, 0.3), mottling=0.05)
+
+
+def _anodised_metal(rng: np.random.Generator) -> Material:
+    colour = _vary(rng, ANODISED[rng.integers(len(ANODISED))], 0.15)
+    return Material(colour=colour, metallic=1.0, roughness=rng.uniform(0.3, 0.5))
+
+
 def _vary(
     rng: np.random.Generator, colour: tuple[float, float, float] | npt.NDArray[np.floating], amount: float
 ) -> tuple[float, float, float]:
     red, green, blue = np.clip(np.asarray(colour) * (1 + rng.uniform(-amount, amount, 3)), 0.01, 0.95)
     return float(red), float(green), float(blue)
+
+
+KINDS = (_bare_metal, _brushed_metal, _painted_metal, _plastic, _rubber, _galvanised_metal, _anodised_metal)
+KIND_SHARES = (0.27, 0.13, 0.28, 0.19, 0.05, 0.04, 0.04)

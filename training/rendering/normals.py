@@ -15,8 +15,9 @@ BINS = 8  # to the unit length: directions in one bin differ by 12 degrees at mo
 def face_normals(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     """Unit normals: (n, 3), (m, 3) -> (m, 3) float64; zero for a face without area."""
     corners = vertices[faces].astype(np.float64)
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals: npt.NDArray[np.float64] = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-30)
+    return normals
 
 
 def corner_normals(vertices: FloatArray, faces: npt.NDArray[np.integer], crease_degrees: float = 35.0) -> npt.NDArray[np.float32]:
@@ -65,9 +66,9 @@ def _pairs(starts: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp]) -> tuple[n
 def _binned_sums(normals: FloatArray, weighted: FloatArray, crease: float) -> FloatArray:
     """For each of (k, 3) unit normals the sum of the `weighted` ones near it, to the width of a bin; k may be 100,000."""
     _, group = np.unique(np.round(normals * BINS), axis=0, return_inverse=True)
-    sums = np.stack([np.bincount(group, weighted[:, k]) for k in range(3)], axis=1)
-    directions = np.stack([np.bincount(group, normals[:, k]) for k in range(3)], axis=1)
-    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-30)
+    sums: FloatArray = np.stack([np.bincount(group, weighted[:, k]) for k in range(3)], axis=1)
+    totals: FloatArray = np.stack([np.bincount(group, normals[:, k]) for k in range(3)], axis=1)
+    directions = totals / np.maximum(np.linalg.norm(totals, axis=1, keepdims=True), 1e-30)
     near: FloatArray = ((directions @ directions.T > crease) @ sums)[group]
     return near
 
@@ -77,4 +78,6 @@ def _corner_angles(vertices: FloatArray, faces: npt.NDArray[np.integer]) -> npt.
     corners = vertices[faces].astype(np.float64)
     ahead = np.roll(corners, -1, axis=1) - corners
     behind = np.roll(corners, 1, axis=1) - corners
-    return np.arctan2(np.linalg.norm(np.cross(ahead, behind), axis=2), np.einsum("ijk,ijk->ij", ahead, behind))
+    sine = np.linalg.norm(np.cross(ahead, behind), axis=2)
+    angles: npt.NDArray[np.float64] = np.arctan2(sine, np.einsum("ijk,ijk->ij", ahead, behind))
+    return angles

@@ -28,6 +28,7 @@ MIRROR_RAYS = 4
 LIFT = np.float32(1e-3)  # of the object's diameter
 GOLDEN_RATIO = np.float32(0.618034)
 STREAKS = 110  # of brushing along the object's diameter; finer ones alias in small pictures
+CRYSTALS = 26  # of a zinc coat along the object's diameter
 
 
 @dataclass(frozen=True)
@@ -276,13 +277,26 @@ def _brushed(points: _Points, material: Material) -> Float32Array:
 
 
 def _mottled(position: Float32Array, material: Material) -> Float32Array:
-    """Colour at each point, (K, 3): cast skin, dust and wear as a few slow waves through space."""
+    """Colour at each point, (K, 3): cast skin, dust and wear as a few slow waves through space, a zinc coat as crystals."""
     colour = np.array(material.colour, np.float32)
-    if material.mottling == 0.0:
+    if material.mottling == material.spangle == 0.0:
         return np.broadcast_to(colour, position.shape)
-    waves = np.random.default_rng(material.pattern_seed).normal(size=(3, 5)).astype(np.float32) * np.float32(14)
+    rng = np.random.default_rng(material.pattern_seed)
+    waves = rng.normal(size=(3, 5)).astype(np.float32) * np.float32(14)
     pattern = np.sin(position @ waves + np.arange(5, dtype=np.float32)).sum(axis=1) * np.float32(material.mottling / 2)
+    if material.spangle:
+        pattern = pattern + np.float32(material.spangle) * _crystals(position, rng)
     return colour * np.clip(1 + pattern, 0.3, 1.7)[:, None]
+
+
+def _crystals(position: Float32Array, rng: np.random.Generator) -> Float32Array:
+    """One random number in [-1, 1] for each cell of a crooked lattice, (K,)."""
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    place = position @ turn.astype(np.float32) * np.float32(CRYSTALS)
+    cell = np.floor(place + np.sin(place[:, [1, 2, 0]] * np.float32(2.1)) * np.float32(0.6)).astype(np.int64)
+    shades = rng.uniform(-1, 1, 1024).astype(np.float32)
+    values: Float32Array = shades[(cell @ np.array([73856093, 19349663, 83492791])) % len(shades)]
+    return values
 
 
 def _environment_reflectance(colour: Float32Array, facing: Float32Array, roughness: float) -> Float32Array:
