@@ -65,7 +65,7 @@ def prepare_command(
     folder: Annotated[Path, typer.Argument(help="CAD and mesh files, in folders as deep as you like, or an archive of shards.")],
     out: Out,
     manifest: Annotated[Path | None, typer.Option(help="CSV: file, and any of family, kind, split, unit, up, licence.")] = None,
-    unit: Annotated[str | None, typer.Option(help="Unit of files that do not say it: mm, cm, m, inch.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of files that do not say it: um, mm, cm, m, in, ft.")] = None,
     up: Annotated[str | None, typer.Option(help="Axis that points up in files that do not say it: y or z.")] = None,
     without_licence: Annotated[list[str] | None, typer.Option(help="SPDX identifier to leave out; repeat for several.")] = None,
     views: Views = 8,
@@ -155,14 +155,14 @@ def sheet_command(
 def _cad_source(
     folder: Path, manifest: Path | None, unit: str | None, up: str | None, seed: int, without_licences: tuple[str, ...]
 ) -> Source:
-    from training.data.readers.cad import UNITS
+    from training.data.readers.cad import METRES
     from training.data.readers.cad_folder import CadFolder
     from training.data.readers.industrial import IndustrialShards, is_industrial
 
     if is_industrial(folder):
         return IndustrialShards(directory=folder, without_licences=without_licences)
-    if unit is not None and unit not in UNITS:
-        raise typer.BadParameter(f"--unit: expected one of {', '.join(UNITS)}, found {unit}")
+    if unit is not None and unit not in METRES:
+        raise typer.BadParameter(f"--unit: expected one of {', '.join(METRES)}, found {unit}")
     if up not in (None, "y", "z"):
         raise typer.BadParameter(f"--up: expected y or z, found {up}")
     return CadFolder(directory=folder, unit=unit, up=up, manifest=manifest, seed=seed, without_licences=without_licences)

@@ -131,7 +131,7 @@ class _Work:
             if shape is None:
                 shape = self._prepared(item)
                 shape.write(path)
-        except RejectedShape as error:
+        except TrainingError as error:
             return Refusal(name=item.name, reason=str(error))
         except Exception as error:  # noqa: BLE001 - one bad file must not end a set of thousands; the report tells
             return Refusal(name=item.name, reason=f"{type(error).__name__}: {error}")

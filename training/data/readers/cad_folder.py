@@ -8,11 +8,11 @@ import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from training.data.index import Refusal
 from training.data.preparation import photograph_mesh
-from training.data.readers.cad import SUFFIXES, Unit, read_cad
+from training.data.readers.cad import METRES, SUFFIXES, Unit, UpAxis, read_cad
 from training.data.sets import Item, Listing, SetConfig
 from training.data.shapes import PreparedShape
 from training.data.splitting import split_families
@@ -35,7 +35,7 @@ class CadFolder:
 
     directory: Path
     unit: Unit | None = None
-    up: Literal["y", "z"] | None = None
+    up: UpAxis | None = None
     manifest: Path | None = None
     seed: int = 0
     without_licences: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ def _check_row(where: str, row: dict[str, Any], rows: dict[str, dict[str, str]])
         raise TrainingError(f"{where}: expected as many fields as columns, found more")
     if row["file"] in rows:
         raise TrainingError(f"{where}: expected each file once, found {row['file']} again")
-    for column, allowed in (("split", SPLITS), ("up", ("y", "z")), ("unit", Unit.__args__)):
+    for column, allowed in (("split", SPLITS), ("up", ("y", "z")), ("unit", tuple(METRES))):
         value = (row.get(column) or "").strip()
         if value and value not in allowed:
             raise TrainingError(f"{where}: expected {column} to be one of {', '.join(allowed)}, found {value!r}")

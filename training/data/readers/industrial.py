@@ -82,7 +82,7 @@ def read_shape(shard: Path, index: int) -> tuple[npt.NDArray[np.float64], npt.ND
 @lru_cache(maxsize=2)
 def _read_shard(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in SHARD_ARRAYS}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UnreadableModel(f"{path}: expected a shard with {', '.join(SHARD_ARRAYS)}, found: {error}") from error

@@ -1,0 +1,166 @@
+"""A folder of CAD files as a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from typer.testing import CliRunner
+
+from app.cli import build
+from tests.training import solids
+from training.data.index import DataIndex
+from training.data.readers.cad_folder import CadFolder, family_of, file_name, read_manifest
+from training.data.sets import SetConfig, build_set
+from training.data.shapes import PreparedShape
+from training.data.step import write_step
+from training.errors import TrainingError
+from training.sampling.pools import dequantise
+from training.sampling.solids import object_frame, signed_distance
+
+SMALL = SetConfig(views=1, image_size=16, near_points=200, uniform_points=200)
+BRACKET = solids.angle_bracket()
+
+
+def write_mesh(path: Path, solid: solids.Solid = BRACKET) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trimesh.Trimesh(*solid, process=False).export(path)
+
+
+def outcomes(index: DataIndex) -> dict[str, str]:
+    """What became of each file, by its name in the folder."""
+    found = {entry.source["file"]: "repaired" if entry.repairs else "kept" for entry in index.entries}
+    return found | {refusal.name: "ignored" for refusal in index.ignored}
+
+
+def test_every_file_of_a_messy_folder_is_accounted_for(tmp_path):
+    """Valid, flipped, empty, mislabelled, truncated and foreign files: each is in the report, the good ones are prepared."""
+    folder = tmp_path / "cad"
+    vertices, faces = BRACKET
+    for name in ("brackets/a.stl", "brackets/b.obj", "brackets/c.ply", "brackets/d.off", "brackets/e.3mf"):
+        write_mesh(folder / name)
+    write_step(folder / "brackets/f.step", vertices * 100, faces)
+    write_mesh(folder / "bad/flipped.ply", (vertices, faces[:, ::-1]))
+    (folder / "bad/empty.stl").touch()
+    (folder / "bad/text.step").write_text("to be drawn\n")
+    (folder / "bad/cut.stl").write_bytes((folder / "brackets/a.stl").read_bytes()[:400])
+    (folder / "bad/renamed.obj").write_bytes((folder / "brackets/c.ply").read_bytes())
+    (folder / "notes.txt").write_text("ask Anna")
+
+    index = build_set(CadFolder(directory=folder), SMALL, tmp_path / "set")
+    assert outcomes(index)["notes.txt"] == "ignored"
+    assert {entry.source["file"] for entry in index.entries} == {
+        *(f"brackets/{name}" for name in ("a.stl", "b.obj", "c.ply", "d.off", "e.3mf", "f.step")),
+        "bad/flipped.ply",
+        "bad/renamed.obj",
+    }
+    remarks = {entry.source["file"]: " ".join(entry.repairs) for entry in index.entries}
+    assert "turned" in remarks["bad/flipped.ply"]
+    assert "is PLY" in remarks["bad/renamed.obj"]
+    assert len(index.rejected) == 3
+    for name in ("empty.stl", "text.step", "cut.stl"):
+        assert sum(name in refusal.reason for refusal in index.rejected) == 1
+
+
+def test_a_prepared_file_has_the_solids_own_labels(tmp_path):
+    write_mesh(tmp_path / "cad" / "machines" / "bracket.ply")
+    manifest = tmp_path / "parts.csv"
+    manifest.write_text("file,kind\nmachines/bracket.ply,machine\n")  # a machine is not laid on its side
+    index = build_set(CadFolder(directory=tmp_path / "cad", manifest=manifest), SMALL, tmp_path / "set")
+    shape = PreparedShape.read(index.path(index.entries[0]))
+    vertices, faces = BRACKET
+    points = dequantise(shape.points)
+    np.testing.assert_allclose(shape.distance, signed_distance(points, object_frame(vertices)[0], faces), atol=1e-6)
+
+
+def test_a_manifest_decides_what_is_read_and_what_it_is(tmp_path):
+    folder = tmp_path / "cad"
+    for name in ("a.ply", "b.ply", "c.ply", "d.ply"):
+        write_mesh(folder / name)
+    manifest = tmp_path / "parts.csv"
+    manifest.write_text(
+        "file,family,kind,split,unit,up,licence,attribution\n"
+        "a.ply,clamp,component,test,mm,y,CC-BY-4.0,Ada\n"
+        "b.ply,clamp,component,test,,,CC-BY-SA-4.0,Bob\n"
+        "gone.ply,clamp,component,train,,,,\n"
+        "c.ply,vise,machine,train,,,,\n"
+    )
+    listing = CadFolder(directory=folder, manifest=manifest, without_licences=("CC-BY-SA-4.0",)).listing()
+    one, other = listing.items
+    assert (one.family, one.kind, one.split, one.licence, one.attribution) == ("clamp", "component", "test", "CC-BY-4.0", "Ada")
+    assert one.source == {"file": "a.ply", "unit": "mm", "up": "y"}
+    assert (other.family, other.kind, other.split) == ("vise", "machine", "train")
+    assert {refusal.name: refusal.reason for refusal in listing.ignored} == {
+        "b.ply": "licence CC-BY-SA-4.0",
+        "d.ply": "not in the manifest",
+    }
+    assert [refusal.name for refusal in listing.rejected] == ["gone.ply"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind,family\na,b\n", "no column `file`"),
+        ("file,colour\na,b\n", "unknown colour"),
+        ("file,split\na,holdout\n", "line 2: expected split to be one of train, val, test, found 'holdout'"),
+        ("file,unit\na,mm\nb,furlong\n", "line 3: expected unit to be one of .*, found 'furlong'"),
+        ("file,unit\na,mm\na,mm\n", "line 3: expected each file once, found a again"),
+        ("file\na,b\n", "line 2: expected as many fields as columns"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_in_words(tmp_path, text, message):
+    path = tmp_path / "parts.csv"
+    path.write_text(text)
+    with pytest.raises(TrainingError, match=f"parts.csv.*{message}"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("gears/spur/m2.step", "gears"),
+        ("bolt_M8x30.step", "bolt_M"),
+        ("bolt_M10x40.step", "bolt_M"),
+        ("housing.stl", "housing"),
+        ("0815-flange.stl", "0815-flange"),
+    ],
+)
+def test_a_files_family_is_its_folder_or_the_beginning_of_its_name(name, family):
+    assert family_of(name) == family
+
+
+def test_paths_that_look_alike_get_different_file_names():
+    names = ["a/b.stl", "a-b.stl", "a b.stl", "ä/b.stl", "A/b.stl"]
+    assert len({file_name(name).lower() for name in names}) == len(names)
+    assert all("/" not in file_name(name) and " " not in file_name(name) for name in names)
+
+
+def test_a_changed_file_is_prepared_again_and_an_unchanged_one_is_not(tmp_path):
+    folder, out = tmp_path / "cad", tmp_path / "set"
+    write_mesh(folder / "a.ply")
+    write_mesh(folder / "b.ply")
+    before = build_set(CadFolder(directory=folder), SMALL, out)
+    times = {entry.source["file"]: before.path(entry).stat().st_mtime_ns for entry in before.entries}
+    write_mesh(folder / "b.ply", solids.box())
+    after = build_set(CadFolder(directory=folder), SMALL, out)
+    changed = {e.source["file"] for e in after.entries if after.path(e).stat().st_mtime_ns != times[e.source["file"]]}
+    assert changed == {"b.ply"}
+
+
+def test_a_folder_that_is_not_there_is_refused_in_words(tmp_path):
+    with pytest.raises(TrainingError, match=r"nowhere: expected a folder of CAD files, found none"):
+        CadFolder(directory=tmp_path / "nowhere").listing()
+
+
+@pytest.mark.parametrize(("bad", "arguments", "code"), [(False, [], 0), (True, [], 1), (True, ["--max-rejected", "0.5"], 0)])
+def test_the_commands_exit_code_tells_whether_a_file_was_rejected(tmp_path, bad, arguments, code):
+    write_mesh(tmp_path / "cad" / "a.ply")
+    if bad:
+        (tmp_path / "cad" / "b.stl").touch()
+    sizes = ["--views", "1", "--image-size", "16", "--near-points", "20", "--uniform-points", "20", "--workers", "1"]
+    command = ["data", "prepare", str(tmp_path / "cad"), "--out", str(tmp_path / "set"), *sizes, *arguments]
+    result = CliRunner().invoke(build(), command)
+    assert result.exit_code == code, result.output
+    assert ("rejected b.stl" in result.output) == bad
