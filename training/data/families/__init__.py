@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from manifold3d import Error, Manifold
+from manifold3d import Manifold
 
 from training.data.families import brackets, fasteners, fluid, housings, machines, structures, transmission
+from training.data.families.conditions import fault, finished
 from training.data.families.part import Family, Part
 
 __all__ = ["FAMILIES", "TEST_FAMILIES", "VALIDATION_FAMILIES", "Family", "Part", "make_part", "split_of"]
@@ -55,20 +56,14 @@ FAMILIES: dict[str, Family] = {
         structures.STAIRS,
         structures.WORK_TABLE,
         structures.CASTER,
+        structures.BEAM_JOINT,
     )
 }
 
 TEST_FAMILIES = frozenset({"pulley", "pillow_block", "valve", "enclosure"})
-VALIDATION_FAMILIES = frozenset({"coupling", "gearbox"})
+VALIDATION_FAMILIES = frozenset({"coupling", "gearbox", "clevis", "conveyor"})
 
 ATTEMPTS = 8
-FACES = range(100, 30_001)
-# Half a voxel of a 256 grid: a narrower gap between two bodies cannot be seen in the labels.
-LARGEST_GAP = 1 / 512
-# Faces that move the surface by less than this fraction of the size are merged away.
-SIMPLIFICATION = 2e-5
-# Bodies and cavities of less than this fraction of the volume are rounding, not design.
-SLIVER = 1e-6
 
 
 def make_part(name: str, seed: int) -> Part:
@@ -82,12 +77,12 @@ def make_part(name: str, seed: int) -> Part:
     faults = []
     for attempt in range(ATTEMPTS):
         parameters = family.draw(np.random.default_rng([zlib.crc32(name.encode()), seed, attempt]))
-        solid = _simplified(family.build(parameters))
-        fault = _fault(solid)
-        if fault is None:
+        solid = finished(family.build(parameters))
+        found = fault(solid, family)
+        if found is None:
             vertices, faces = _object_frame_arrays(solid)
             return Part(name, family.kind, seed, _json_values(asdict(parameters)), vertices, faces)
-        faults.append(fault)
+        faults.append(found)
     raise ValueError(f"family {name!r}, seed {seed}: no valid part in {ATTEMPTS} draws ({'; '.join(faults)})")
 
 
@@ -98,47 +93,6 @@ def split_of(name: str) -> Literal["train", "val", "test"]:
     if name in TEST_FAMILIES:
         return "test"
     return "val" if name in VALIDATION_FAMILIES else "train"
-
-
-def _simplified(solid: Manifold) -> Manifold:
-    """Without faces that no label can show, and without slivers between nearly coincident surfaces."""
-    if solid.status() != Error.NoError or solid.is_empty():
-        return solid
-    solid = solid.simplify(SIMPLIFICATION * _size(solid))
-    bodies = solid.decompose()
-    visible = [body for body in bodies if abs(body.volume()) > SLIVER * solid.volume()]
-    return solid if len(visible) == len(bodies) else Manifold.compose(visible)
-
-
-def _size(solid: Manifold) -> float:
-    """Longest side of the bounding box."""
-    box = np.array(solid.bounding_box())
-    return float((box[3:] - box[:3]).max())
-
-
-def _fault(solid: Manifold) -> str | None:
-    """Which post-condition the solid violates, in words; None for a good part."""
-    if solid.status() != Error.NoError:
-        return f"not a manifold: {solid.status()}"
-    if solid.is_empty() or solid.volume() <= 0:
-        return "no volume"
-    if solid.num_tri() not in FACES:
-        return f"{solid.num_tri()} faces"
-    return _fault_between_bodies(solid)
-
-
-def _fault_between_bodies(solid: Manifold) -> str | None:
-    bodies = solid.decompose()
-    if any(body.volume() <= 0 for body in bodies):
-        return "a hidden cavity"
-    if len(bodies) == 1:
-        return None
-    reach = LARGEST_GAP * _size(solid)
-    for k, body in enumerate(bodies):
-        rest = Manifold.compose(bodies[:k] + bodies[k + 1 :])
-        if body.min_gap(rest, 2 * reach) > reach:
-            return f"a loose body, one of {len(bodies)}"
-    return None
 
 
 def _object_frame_arrays(solid: Manifold) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:

@@ -17,14 +17,22 @@ Kind = Literal["component", "machine", "structure", "other"]
 class Family:
     """One procedural family: parameters are drawn, then built; `build` knows no randomness.
 
-    draw: generator -> a frozen dataclass of numbers, strings and tuples, which is recorded with the part.
-    build: those parameters -> a solid in millimetre-like units, z up as in use.
+    draw: generator -> a frozen dataclass of numbers, strings and tuples, which is recorded with the part. Floats are millimetres,
+    except where a name ends in `_ratio`, `_degrees` or `_turns`; ints are counts; strings name variants and standard sizes.
+    build: those parameters -> a solid in millimetres, z up as in use.
+    description: one line for a catalogue.
+    thinnest_wall: voxels, of 256 along the longest side, that the walls keep (`conditions.wall_thickness`); three of them are
+    sure to show in the labels, and a family that goes below says why. None: not asked.
+    loose_bodies: bodies may stand free of each other, as the balls of a bearing do.
     """
 
     name: str
     kind: Kind
     draw: Callable[[np.random.Generator], Any]
     build: Callable[[Any], Manifold]
+    description: str = ""
+    thinnest_wall: float | None = 3.0
+    loose_bodies: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The vocabulary of the families: solids and cross-sections in millimetre-like units, z up.
+"""The vocabulary of the families: solids and cross-sections in millimetres, z up.
 
 Unless a docstring says otherwise a solid stands on z = 0, centred on the z axis; `d` is a nominal diameter.
 """
@@ -11,7 +11,19 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from manifold3d import CrossSection, JoinType, Manifold, OpType
+from manifold3d import CrossSection, JoinType, Manifold, Mesh, OpType
+
+from training.data.families.standards import (
+    HEXAGON_BOLTS,
+    HEXAGON_NUTS,
+    PLAIN_WASHERS,
+    SOCKET_SCREWS,
+    Beam,
+    PipeFlange,
+    RollerChain,
+    VGroove,
+    parallel_key,
+)
 
 HeadStyle = Literal["hex", "socket", "flanged"]
 HEAD_STYLES: tuple[HeadStyle, ...] = ("hex", "socket", "flanged")
@@ -130,17 +142,43 @@ def gear_outline(module: float, teeth: int, pressure_angle: float = 20.0, flank_
     return polygon(points)
 
 
-def sprocket_outline(pitch: float, teeth: int) -> CrossSection:
-    """Roller-chain wheel: roller seats on the pitch circle, pointed teeth between them."""
-    pitch_radius = pitch / (2 * math.sin(math.pi / teeth))
-    roller = 0.31 * pitch
-    seats = []
-    for k in range(teeth):
-        angle = 360 * k / teeth
-        # A seat that opens outwards: the hull of the roller and a wider roller outside the tip circle.
-        seat = CrossSection.batch_hull([disc(roller, 16), disc(0.44 * pitch, 16).translate((0.62 * pitch, 0))])
-        seats.append(seat.translate((pitch_radius, 0)).rotate(angle))
-    return disc(pitch_radius + 0.32 * pitch, 4 * teeth) - CrossSection.batch_boolean(seats, OpType.Add)
+def sprocket_outline(chain: RollerChain, teeth: int) -> CrossSection:
+    """Roller-chain wheel after ISO 606: roller seats on the pitch circle, teeth up to the middle of what is allowed."""
+    pitch_radius = chain.pitch / (2 * math.sin(math.pi / teeth))
+    seat = 0.505 * chain.roller
+    # A seat that opens outwards: the hull of the roller and a wider roller outside the tip circle.
+    opening = disc(seat + 0.1 * chain.pitch, 20).translate((0.6 * chain.pitch, 0))
+    gap = CrossSection.batch_hull([disc(seat, 28), opening]).translate((pitch_radius, 0))
+    gaps = [gap.rotate(360 * k / teeth) for k in range(teeth)]
+    return disc(sprocket_tip_radius(chain, teeth), 6 * teeth) - CrossSection.batch_boolean(gaps, OpType.Add)
+
+
+def sprocket_tip_radius(chain: RollerChain, teeth: int) -> float:
+    """Half the mean of the smallest and the largest tip diameter that ISO 606 allows."""
+    pitch_diameter = chain.pitch / math.sin(math.pi / teeth)
+    smallest = pitch_diameter + chain.pitch * (1 - 1.6 / teeth) - chain.roller
+    return (smallest + pitch_diameter + 1.25 * chain.pitch - chain.roller) / 4
+
+
+def beam_section(beam: Beam) -> CrossSection:
+    """A rolled I or H section, centred, web upright."""
+    room = rounded_rectangle(beam.b - beam.tw, beam.h - 2 * beam.tf, beam.r)
+    # Beside the web the room is rounded, past the flanges' edges it is out of the section.
+    middle = beam.b / 2
+    rooms = room.translate((middle, 0)) + room.translate((-middle, 0))
+    return CrossSection.square((beam.b, beam.h), True) - rooms
+
+
+def vee_groove(groove: VGroove, datum_radius: float, reach: float) -> CrossSection:
+    """The tool of one V-belt groove, drawn in (radius, z) about z = 0, open from the datum radius out to `reach`."""
+    slope = math.tan(math.radians(groove.degrees(2 * datum_radius) / 2))
+
+    def half_width(radius: float) -> float:
+        return groove.wd / 2 + (radius - datum_radius) * slope
+
+    root = datum_radius - groove.h
+    low, high = half_width(root), half_width(reach)
+    return polygon([(root, -low), (reach, -high), (reach, high), (root, low)])
 
 
 # Prismatic solids
@@ -251,21 +289,55 @@ def hexagon(across_flats: float, height: float) -> Manifold:
 
 
 def hex_head(across_flats: float, height: float) -> Manifold:
-    """A bolt head or nut blank: a hexagon with its corners turned off at the top."""
-    turning = turned([(0, 0.6 * across_flats), (0.75 * height, 0.6 * across_flats), (height, 0.47 * across_flats)], 36)
+    """A bolt head or cap: a hexagon with its corners turned off at the top."""
+    turning = turned([(0, 0.6 * across_flats), (0.8 * height, 0.6 * across_flats), (height, 0.47 * across_flats)], 36)
     return hexagon(across_flats, height) ^ turning
+
+
+def hex_nut(across_flats: float, height: float) -> Manifold:
+    """A nut without its hole: a hexagon with its corners turned off at both ends, at 30 degrees."""
+    face, corner = 0.475 * across_flats, 0.6 * across_flats
+    rise = (corner - face) * math.tan(math.radians(30))
+    return hexagon(across_flats, height) ^ turned([(0, face), (rise, corner), (height - rise, corner), (height, face)], 36)
 
 
 def bolt_head(d: float, style: HeadStyle) -> Manifold:
     """The head of a screw of nominal diameter d, seated on z = 0 and sunk 0.05 d into what it clamps."""
     if style == "hex":
-        head = hex_head(1.65 * d, 0.75 * d)
+        head = hex_head(1.55 * d, 0.65 * d)
     elif style == "socket":
-        blank = turned([(0, 0.75 * d), (0.95 * d, 0.75 * d), (1.05 * d, 0.67 * d)], 32)
-        head = blank - hexagon(0.85 * d, 0.7 * d).translate((0, 0, 0.5 * d))
+        head = _socket_head(1.5 * d, d, 0.82 * d, 0.5 * d)
     else:
-        head = union([hex_head(1.6 * d, 0.9 * d), turned([(0, 1.05 * d), (0.12 * d, 1.05 * d), (0.3 * d, 0.8 * d)], 32)])
+        head = union([hex_head(1.5 * d, 0.9 * d), turned([(0, 1.1 * d), (0.1 * d, 1.1 * d), (0.3 * d, 0.8 * d)], 32)])
     return head.translate((0, 0, -0.05 * d))
+
+
+def screw_head(thread: str, style: HeadStyle) -> Manifold:
+    """The head of a standard screw ("M12"), seated on z = 0; flanged ones follow ISO 4014 with a collar of 2.2 d."""
+    bolt, socket = HEXAGON_BOLTS[thread], SOCKET_SCREWS[thread]
+    if style == "socket":
+        return _socket_head(socket.dk, socket.k, socket.s, socket.t)
+    head = hex_head(bolt.s, bolt.k)
+    if style == "hex":
+        return head
+    collar = turned([(0, 1.1 * bolt.d), (0.1 * bolt.d, 1.1 * bolt.d), (0.35 * bolt.d, 0.8 * bolt.d)], 48)
+    return union([head.translate((0, 0, 0.15 * bolt.d)), collar])
+
+
+def _socket_head(diameter: float, height: float, across_flats: float, depth: float) -> Manifold:
+    edge = 0.06 * diameter
+    blank = turned([(0, diameter / 2), (height - edge, diameter / 2), (height, diameter / 2 - edge)], 48)
+    return blank - hexagon(across_flats, depth + 1).translate((0, 0, height - depth))
+
+
+def nut(thread: str) -> Manifold:
+    """A standard nut ("M12") without its hole, on z = 0: it sits on a thread."""
+    return hex_nut(HEXAGON_NUTS[thread].s, HEXAGON_NUTS[thread].m)
+
+
+def washer(thread: str) -> Manifold:
+    """A standard plain washer ("M12") without its hole, on z = 0."""
+    return cylinder(PLAIN_WASHERS[thread].d2 / 2, PLAIN_WASHERS[thread].h)
 
 
 def screw_hole(d: float, depth: float, style: HoleStyle, segments: int = 24) -> Manifold:
@@ -278,13 +350,40 @@ def screw_hole(d: float, depth: float, style: HoleStyle, segments: int = 24) -> 
     return drill
 
 
-def thread(d: float, length: float, pitch: float, points: int = 20, slices_per_turn: int = 14) -> Manifold:
-    """An external thread: a section with one crest, extruded with a turn per pitch. Helices are exact along the crest."""
-    angles = np.linspace(0, 2 * math.pi, points, endpoint=False)
-    crest_to_root = np.abs((angles / math.pi + 1) % 2 - 1)
-    radii = d / 2 - 0.54 * pitch * np.clip(1.25 * crest_to_root - 0.125, 0, 1)
-    section = CrossSection([np.stack([radii * np.cos(angles), radii * np.sin(angles)], axis=1)])
-    return Manifold.extrude(section, length, max(4, round(length / pitch * slices_per_turn)), 360 * length / pitch)
+# The ISO 68-1 basic profile over one pitch, from the middle of a crest: (axial place, depth), both in pitches.
+THREAD_PROFILE = ((-1 / 16, 0.0), (1 / 16, 0.0), (3 / 8, 0.541), (5 / 8, 0.541))
+
+
+def thread(d: float, length: float, pitch: float, points: int = 28) -> Manifold:
+    """An external ISO metric thread over z in [0, length]; `points` to a turn, and edges that follow crest and root exactly."""
+    rows = 4 * (math.ceil(length / pitch) + 3) + 1
+    row, column = np.arange(rows)[:, None], np.arange(points)[None]
+    place, depth = np.array(THREAD_PROFILE)[row[:, 0] % 4].T
+    angle = 2 * math.pi * column / points
+    z = pitch * (row // 4 - 2 + place[:, None] + column / points)
+    radius = np.broadcast_to(d / 2 - pitch * depth[:, None], z.shape)
+    vertices = np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=-1).reshape(-1, 3)
+    # Past the last column a row goes on as the row one pitch, so four rows, higher up.
+    index = np.arange(rows * points).reshape(rows, points)
+    onward = np.hstack([index[:-4], index[4:, :1]])
+    quads = [np.stack([onward[:-1, :-1], onward[:-1, 1:], onward[1:, 1:], onward[1:, :-1]], axis=-1).reshape(-1, 4)]
+    quads.append(np.stack([index[-5:-1, :-1], index[-5:-1, 1:], index[-4:, 1:], index[-4:, :-1]], axis=-1).reshape(-1, 4))
+    faces = np.concatenate([np.concatenate(quads)[:, [0, 1, 2]], np.concatenate(quads)[:, [0, 2, 3]]])
+    low = [*index[0], *index[4:0:-1, 0]]
+    high = [*index[-1], *index[-2:-6:-1, -1]]
+    ends = np.array([[0, 0, z.min() - pitch], [0, 0, z.max() + pitch]])
+    below, above = len(vertices), len(vertices) + 1
+    caps = [(below, b, a) for a, b in zip(low, low[1:] + low[:1], strict=True)]
+    caps += [(above, a, b) for a, b in zip(high, high[1:] + high[:1], strict=True)]
+    mesh = Mesh(np.concatenate([vertices, ends]).astype(np.float32), np.concatenate([faces, caps]).astype(np.uint32))
+    return Manifold(mesh) ^ cylinder(d, length, 8)
+
+
+def threaded_end(d: float, length: float, pitch: float) -> Manifold:
+    """A thread that ends at z = 0 under a chamfer and runs up to the length."""
+    root = d / 2 - 0.6 * pitch
+    blank = turned([(0, root), (0.6 * pitch, 0.51 * d), (length, 0.51 * d)], 32)
+    return thread(d, length, pitch) ^ blank
 
 
 def bolted_flange(radius: float, thickness: float, bolts: int, bolt_d: float, pitch_radius: float) -> Manifold:
@@ -294,6 +393,30 @@ def bolted_flange(radius: float, thickness: float, bolts: int, bolt_d: float, pi
     return subtract(chamfered_cylinder(radius, thickness, chamfer, 64), holes)
 
 
+def pipe_flange(flange: PipeFlange) -> Manifold:
+    """A standard flange without its bore: raised face on z = 0, hub towards +z down to the pipe's diameter at z = H."""
+    body = [
+        turned([(0, flange.d1 / 2), (flange.f + 0.1, flange.d1 / 2)]),
+        bolted_flange(flange.D / 2, flange.C - flange.f, flange.n, flange.L, flange.K / 2).translate((0, 0, flange.f)),
+        turned([(flange.f, hub_radius(flange)), (flange.C, hub_radius(flange)), (flange.H, flange.pipe / 2)], 48),
+    ]
+    return union(body)
+
+
+def hub_radius(flange: PipeFlange) -> float:
+    """Of a welding neck at its flange: as wide as the nuts leave room for, at most a quarter more than the pipe."""
+    return min(0.625 * flange.pipe, flange.K / 2 - 1.15 * flange.L)
+
+
 def keyway(width: float, reach: float, height: float) -> Manifold:
     """A tool for a key slot in a bore: from the axis to `reach` along +y, over z in [-height, height]."""
     return centred_block(width, reach, 2 * height).translate((0, reach / 2, 0))
+
+
+def bore_tools(radius: float, keyed: bool, height: float, segments: int = 64) -> list[Manifold]:
+    """Tools for a bore over z in [-height, height], with the standard keyway of its diameter on +y when keyed."""
+    tools = [centred_cylinder(radius, 2 * height, segments)]
+    if keyed:
+        key = parallel_key(2 * radius)
+        tools.append(keyway(key.b, radius + key.t2, height))
+    return tools

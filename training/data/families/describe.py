@@ -1,0 +1,84 @@
+"""What the parameters of a family range over, in words: found by drawing, so it says what is drawn, not what was meant."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from training.data.families import FAMILIES
+
+MOST_WORDS = 12
+
+
+def parameter_ranges(name: str, draws: int = 200) -> dict[str, str]:
+    """Each parameter of a family -> its range over `draws` seeds: "12–40 mm", "3–7", "hex, socket", "yes, no".
+
+    Parameters of a tuple's entries are named after it, as in "steps.radius"; the tuple's own line tells how many entries it has.
+    ValueError for an unknown family.
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"unknown family {name!r}; known: {', '.join(FAMILIES)}")
+    seen: dict[str, list[Any]] = {}
+    for seed in range(draws):
+        _note(FAMILIES[name].draw(np.random.default_rng(seed)), "", seen)
+    return {key: _range(key, values) for key, values in seen.items()}
+
+
+def _note(parameters: Any, prefix: str, seen: dict[str, list[Any]]) -> None:
+    """Appends every value of a dataclass to its key's list, entries of tuples included."""
+    for field in fields(parameters):
+        _note_value(getattr(parameters, field.name), prefix + field.name, seen)
+
+
+def _note_value(value: Any, key: str, seen: dict[str, list[Any]]) -> None:
+    if is_dataclass(value):
+        _note(value, f"{key}.", seen)
+    elif isinstance(value, tuple):
+        seen.setdefault(key, []).append(value)
+        for entry in value:
+            if is_dataclass(entry):
+                _note(entry, f"{key}.", seen)
+            else:
+                _note_value(entry, f"{key}[]", seen)
+    else:
+        seen.setdefault(key, []).append(value)
+
+
+def _range(key: str, values: list[Any]) -> str:
+    """One line for all values that a key took; None is told as "or none"."""
+    given = [value for value in values if value is not None]
+    absent = ["or none"] if len(given) < len(values) else []
+    if not given:
+        return "none"
+    if isinstance(given[0], bool):
+        told = ", ".join(word for word, flag in (("yes", True), ("no", False)) if flag in given)
+    elif isinstance(given[0], str):
+        told = _listed(list(dict.fromkeys(sorted(given))))
+    elif isinstance(given[0], tuple):
+        counts = [len(value) for value in given]
+        told = f"{_span(min(counts), max(counts))} entries"
+    else:
+        told = f"{_span(min(given), max(given))}{_unit(key) if isinstance(given[0], float) else ''}"
+    return " ".join([told, *absent])
+
+
+def _listed(words: list[str]) -> str:
+    if len(words) <= MOST_WORDS:
+        return ", ".join(words)
+    return f"{', '.join(words[: MOST_WORDS - 1])} and {len(words) - MOST_WORDS + 1} more"
+
+
+def _span(low: float, high: float) -> str:
+    first, last = f"{low:.3g}", f"{high:.3g}"
+    return first if first == last else f"{first}–{last}"
+
+
+def _unit(key: str) -> str:
+    """The unit that a float's name tells: `Family.draw` has the rule."""
+    name = key.removesuffix("[]")
+    for suffix, unit in (("_degrees", "°"), ("_turns", " turns"), ("_ratio", ""), ("_ratios", "")):
+        if name.endswith(suffix):
+            return unit
+    return " mm"
