@@ -28,6 +28,7 @@ from scipy.spatial import cKDTree
 from training.errors import TrainingError
 from training.rendering.normals import face_normals
 from training.sampling.solids import INSIDE
+from training.sampling.surface import sample_surface
 
 Float64Array = npt.NDArray[np.float64]
 Int32Array = npt.NDArray[np.int32]
@@ -40,14 +41,15 @@ STORED_FACES = 30_000
 # Lengths below are shares of the box's diagonal.
 WELD = 1e-6
 BESIDE = 1e-5  # how far off a face its two sides are asked
+NEAR = 2e-3  # close to the surface
 FLAT = 1e-3  # a box thinner than this holds no volume
 APART = 0.02  # bodies whose boxes are further apart than this form groups of their own
 PROBE_STEP = 1 / 64  # how closely a face is probed before it is called hidden
+MAX_PROBE_STEPS = 32
 
-PROBES = 8192  # random points in the box
+PROBES = 8192  # points at which the winding number is asked
 VAGUE = 0.2  # a winding number this far from a whole one tells little
-MAX_VAGUE_SHARE = 0.10
-MAX_BOUNDARY_SHARE = 0.02
+MAX_VAGUE_SHARE = 0.4  # volume of which that is so, over the volume inside
 SHEET_BOUNDARY = 2.0  # boundary length over the root of the area: 3.5 for a disc, 1.8 for a cube without its lid
 SHEET_DOUBT = 0.25
 RAYS, MIN_RAYS, MAX_RAYS = 20_000, 64, 4096  # all patches by area; each patch
@@ -89,8 +91,9 @@ def orient(vertices: npt.NDArray[np.floating[Any]], faces: npt.NDArray[np.intege
     _check(points, triangles)
     points, triangles = weld(points, triangles, repairs)
     triangles = drop_repeated_faces(triangles, repairs)
-    triangles = turn_outward(_unit_frame(points, triangles), triangles, rng, repairs)
-    triangles = drop_sheets(_unit_frame(points, triangles), triangles, repairs)
+    unit = _unit_frame(points, triangles)
+    triangles = turn_outward(unit, triangles, rng, repairs)
+    triangles = drop_sheets(unit, triangles, rng, repairs)
     points, triangles = _drop_unused_vertices(points, triangles)
     unit = _unit_frame(points, triangles)
 
@@ -99,9 +102,9 @@ def orient(vertices: npt.NDArray[np.floating[Any]], faces: npt.NDArray[np.intege
     bodies = int(body.max()) + 1
     boundary = edges.boundary_share(unit)
     winding = _winding(unit, triangles, rng.uniform(unit.min(axis=0), unit.max(axis=0), (PROBES, 3)))
-    vague = float((np.abs(winding - np.round(winding)) > VAGUE).mean())
+    vague = float(_is_vague(winding).mean())
     fill = float((winding > INSIDE).mean())
-    _refuse_open(boundary, vague)
+    _refuse_open(boundary, vague, fill)
     _refuse_hollow(unit, triangles, fill)
     if boundary > 0:
         repairs.append(f"holes: {100 * boundary:.3g} % of the edge length")
@@ -230,17 +233,20 @@ def turn_outward(vertices: Float64Array, faces: Int64Array, rng: np.random.Gener
     """Winds every patch of faces outward; bodies of balanced edges by their volume, patches of the others by casting rays."""
     edges = Edges(faces)
     body = edges.bodies()
-    turned, patch = faces.copy(), np.zeros(len(faces), np.int64)
+    patch = np.zeros(len(faces), np.int64)
+    turned = faces.copy()
     loose = _unbalanced_bodies(edges, body)[body]
     if loose.any():
         turned[loose], patch[loose] = igl.bfs_orient(np.ascontiguousarray(faces[loose]))
-        body_is_loose = _unbalanced_bodies(Edges(turned), body)
-        loose = body_is_loose[body]
+        loose = _unbalanced_bodies(Edges(turned), body)[body]
     shut = ~loose
     turned[shut] = _turn_closed_bodies(vertices, turned[shut], body[shut])
     if loose.any():
         number = np.unique(patch[loose], return_inverse=True)[1]
+        as_found = turned.copy()
+        as_found[loose] = faces[loose]
         turned[loose] = _turn_patches(vertices, turned, loose, number, faces, rng)
+        turned = _the_clearer(vertices, as_found, turned, rng)
     share = float((turned != faces).any(axis=1).mean())
     if share:
         repairs.append(f"turned {100 * share:.3g} % of the faces outward")
@@ -250,6 +256,30 @@ def turn_outward(vertices: Float64Array, faces: Int64Array, rng: np.random.Gener
 def _unbalanced_bodies(edges: Edges, body: Int64Array) -> BoolArray:
     bad = np.bincount(np.repeat(body, 3), edges.balance[edges.of_corner] != 0)
     return np.asarray(bad > 0)
+
+
+def _the_clearer(vertices: Float64Array, as_found: Int64Array, changed: Int64Array, rng: np.random.Generator) -> Int64Array:
+    """The changed faces where they leave fewer points in doubt than the faces as found, in the box or close to the surface."""
+    doubts = _doubt_points(vertices, as_found, rng)
+    before, after = (float(_is_doubtful(_winding(vertices, faces, doubts)).mean()) for faces in (as_found, changed))
+    return changed if after < before else as_found
+
+
+def _doubt_points(vertices: Float64Array, faces: Int64Array, rng: np.random.Generator) -> Float64Array:
+    """Half of them anywhere in the box, half close to the surface, where a small body counts as well."""
+    low, high = vertices[faces].min(axis=(0, 1)), vertices[faces].max(axis=(0, 1))
+    near, normals = sample_surface(vertices, faces, PROBES // 2, rng)
+    side = np.where(rng.random(len(near)) < 0.5, -NEAR, NEAR)[:, None]
+    return np.concatenate([rng.uniform(low, high, (PROBES // 2, 3)), near + side * normals])
+
+
+def _is_vague(winding: Float64Array) -> BoolArray:
+    return np.asarray(np.abs(winding - np.round(winding)) > VAGUE)
+
+
+def _is_doubtful(winding: Float64Array) -> BoolArray:
+    """Unclear, or wound around backwards."""
+    return np.asarray(_is_vague(winding) | (winding < -0.5))
 
 
 def _turn_closed_bodies(vertices: Float64Array, faces: Int64Array, body: Int64Array) -> Int64Array:
@@ -327,7 +357,7 @@ def _free_views(
     return flights[0], flights[1]
 
 
-def drop_sheets(vertices: Float64Array, faces: Int64Array, repairs: list[str]) -> Int64Array:
+def drop_sheets(vertices: Float64Array, faces: Int64Array, rng: np.random.Generator, repairs: list[str]) -> Int64Array:
     """Drops open bodies without thickness, such as labels and leaves, that lie apart from the solid's boundary.
 
     Off a boundary the winding number is about 0 on one side and 1 on the other, whose mean is 1/2. A sheet in the open has a mean
@@ -350,27 +380,39 @@ def drop_sheets(vertices: Float64Array, faces: Int64Array, repairs: list[str]) -
     sheet = np.bincount(body[suspect], weight * apart, count) > 0.5 * area
     if not sheet.any() or sheet.all():
         return faces
+    kept = faces[~sheet[body]]
+    if _the_clearer(vertices, faces, kept, rng) is not kept:
+        return faces
     repairs.append(
         f"dropped {_count(sheet.sum(), 'sheet')} without thickness, {100 * area[sheet].sum() / area.sum():.3g} % of the area"
     )
-    return faces[~sheet[body]]
+    return kept
 
 
 def hidden_faces(vertices: Float64Array, faces: Int64Array) -> BoolArray:
     """(m,): whether a face lies wholly inside the solid, so that nobody could see it. Probed on both sides, all over the face."""
     normal = face_normals(vertices, faces) * BESIDE
     hidden = np.ones(len(faces), np.bool_)
-    steps = np.ceil(np.linalg.norm(vertices[faces] - vertices[np.roll(faces, 1, axis=1)], axis=2).max(axis=1) / PROBE_STEP)
-    steps = np.clip(steps, 3, 40).astype(np.int64)
-    for density in np.unique(np.r_[1, steps]):  # first the middle of every face, then all over those still suspected
-        asked = np.flatnonzero(hidden if density == 1 else hidden & (steps == density))
-        weights = _barycentric_grid(int(density))
-        for chunk in np.array_split(asked, math.ceil(len(asked) * len(weights) / 1_000_000)) if len(asked) else ():
-            points = np.einsum("pk,fkd->fpd", weights, vertices[faces[chunk]])
-            for side in (1, -1):
-                at = (points + side * normal[chunk, None]).reshape(-1, 3)
-                hidden[chunk] &= (_winding(vertices, faces, at) > INSIDE).reshape(len(chunk), -1).all(axis=1)
+    length = np.linalg.norm(vertices[faces] - vertices[np.roll(faces, 1, axis=1)], axis=2).max(axis=1)
+    steps = np.clip(np.ceil(length / PROBE_STEP), 3, MAX_PROBE_STEPS).astype(np.int64)
+    for density in (1, 3, 8):  # most faces show themselves at once; only what is still suspected is looked at closely
+        _probe(vertices, faces, normal, np.flatnonzero(hidden & (steps >= density)), density, hidden)
+    for density in np.unique(steps):
+        _probe(vertices, faces, normal, np.flatnonzero(hidden & (steps == density)), int(density), hidden)
     return hidden
+
+
+def _probe(
+    vertices: Float64Array, faces: Int64Array, off: Float64Array, asked: Int64Array, density: int, hidden: BoolArray
+) -> None:
+    """Clears `hidden` for the asked faces that have a probe outside the solid, on either side."""
+    weights = _barycentric_grid(density)
+    for side in (1, -1):
+        asked = asked[hidden[asked]]
+        for chunk in np.array_split(asked, math.ceil(len(asked) * len(weights) / 1_000_000)) if len(asked) else ():
+            points = np.einsum("pk,fkd->fpd", weights, vertices[faces[chunk]]) + side * off[chunk, None]
+            inside = _winding(vertices, faces, points.reshape(-1, 3)) > INSIDE
+            hidden[chunk] = inside.reshape(len(chunk), -1).all(axis=1)
 
 
 def _barycentric_grid(density: int) -> Float64Array:
@@ -393,11 +435,12 @@ def _check(vertices: Float64Array, faces: Int64Array) -> None:
         raise UnusableMesh("expected finite vertices, found others")
 
 
-def _refuse_open(boundary: float, vague: float) -> None:
-    if boundary > MAX_BOUNDARY_SHARE and vague > MAX_VAGUE_SHARE:
+def _refuse_open(boundary: float, vague: float, fill: float) -> None:
+    """Holes matter by the volume whose side they leave unclear, not by their length: that depends on how finely they are cut."""
+    if vague > MAX_VAGUE_SHARE * fill:
         raise UnusableMesh(
-            f"expected a closed surface, found open sheets: {100 * boundary:.3g} % of the edge length is boundary, "
-            f"and for {100 * vague:.3g} % of the box it is unclear whether it is inside"
+            f"expected a closed surface, found open sheets: {100 * boundary:.3g} % of the edge length is boundary; "
+            f"{100 * fill:.3g} % of the box would be inside, and for {100 * vague:.3g} % that is unclear"
         )
 
 
