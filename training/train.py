@@ -107,7 +107,7 @@ def train(
     held_out = ShapeSet(index.files("val"), config.camera, device)
     console.print(f"{len(shapes)} shapes to train on, {len(held_out)} to validate, {shapes.view_count} views each, on {device}")
 
-    state = _fresh_state(config, shapes, device, start)
+    state = fresh_state(config, shapes, device, start)
     checkpoint = run_dir / CHECKPOINT
     if checkpoint.exists():
         if start != StartingWeights():
@@ -129,7 +129,7 @@ def train(
             for group in state.optimiser.param_groups:
                 group["lr"] = _learning_rate(config.optimisation, state.step, used)
             batch = _draw(state, shapes, config)
-            loss, logits = _step(state, batch, config)
+            loss, logits = training_step(state, batch, config)
             if not math.isfinite(loss):
                 raise TrainingError(f"step {state.step}: expected a finite loss, found {loss}; last save: {checkpoint}")
             state.schedule.observe(logits, batch.distance)
@@ -162,7 +162,7 @@ def train(
     return checkpoint
 
 
-def _step(state: TrainingState, batch: Batch, config: RunConfig) -> tuple[float, Tensor]:
+def training_step(state: TrainingState, batch: Batch, config: RunConfig) -> tuple[float, Tensor]:
     """One step of descent; returns the loss and the logits (B, N)."""
     state.network.train()
     if state.norms_frozen:
@@ -218,7 +218,7 @@ def _forward(state: TrainingState, batch: Batch, config: RunConfig) -> Tensor:
     return logits.float()
 
 
-def _fresh_state(config: RunConfig, shapes: ShapeSet, device: torch.device, start: StartingWeights) -> TrainingState:
+def fresh_state(config: RunConfig, shapes: ShapeSet, device: torch.device, start: StartingWeights) -> TrainingState:
     torch.manual_seed(config.seed)
     network = OccupancyNetwork(config.network)
     try:

@@ -85,6 +85,64 @@ def prepare_command(
     _build(source, config, out, workers, max_rejected, seconds_per_file)
 
 
+@data_app.command("import")
+def import_command(
+    out: Out,
+    renderings: Annotated[Path | None, typer.Option(help="Pictures: 3D-R2N2's ShapeNetRendering folder.")] = None,
+    occnet: Annotated[Path | None, typer.Option(help="Labels, and pictures if no other: Occupancy Networks' folder.")] = None,
+    meshes: Annotated[Path | None, typer.Option(help="Labels: a ShapeNetCore v1 or v2 folder.")] = None,
+    hsp: Annotated[Path | None, typer.Option(help="Labels: HSP's modelBlockedVoxels256 folder.")] = None,
+    imnet: Annotated[Path | None, typer.Option(help="Labels: a folder of IM-NET HDF5 files, either variant.")] = None,
+    binvox: Annotated[Path | None, typer.Option(help="Labels: 3D-R2N2's ShapeNetVox32 folder.")] = None,
+    splits: Annotated[Path | None, typer.Option(help="Folder of split lists: IM-NET's, Occupancy Networks' or DISN's.")] = None,
+    val_share: Annotated[float, typer.Option(min=0, max=0.5, help="Of the training models, for validation.")] = 0.05,
+    categories: Annotated[str | None, typer.Option(help="Names or synsets separated by commas; all when left out.")] = None,
+    least_agreement: Annotated[float, typer.Option(min=0, max=1, help="Of silhouettes and labels; less is rejected.")] = 0.93,
+    views: Views = 24,
+    image_size: ImageSize = 128,
+    near_points: NearPoints = 24_000,
+    uniform_points: UniformPoints = 8_000,
+    seed: Seed = 0,
+    workers: Workers = None,
+    seconds_per_model: Seconds = 300.0,
+    max_rejected: MaxRejected = 0.0,
+) -> None:
+    """Make a set of ShapeNet's public derivatives: one data set's pictures, another's labels, checked against each other."""
+    from training.data.readers import binvox as binvox_reader
+    from training.data.readers import hsp as hsp_reader
+    from training.data.readers import imnet as imnet_reader
+    from training.data.readers import occnet as occnet_reader
+    from training.data.readers.r2n2 import OccNetPictures, Renderings
+    from training.data.readers.shapenet import ShapeNetCore, ShapeNetModels
+    from training.data.readers.splits import SplitLists
+    from training.data.sets import SetConfig
+
+    readers = {
+        "--meshes": (meshes, ShapeNetCore),
+        "--hsp": (hsp, hsp_reader.HspLabels),
+        "--imnet": (imnet, imnet_reader.ImNetLabels),
+        "--occnet": (occnet, occnet_reader.OccNetLabels),
+        "--binvox": (binvox, binvox_reader.BinvoxLabels),
+    }
+    labels = [reader(folder) for folder, reader in readers.values() if folder is not None]
+    if len(labels) != 1:
+        raise typer.BadParameter(f"expected labels from one of {', '.join(readers)}, found {len(labels)} of them")
+    if renderings is None and occnet is None:
+        raise typer.BadParameter("expected pictures from --renderings or --occnet, found neither")
+    for folder in (renderings, splits, *(folder for folder, _ in readers.values())):
+        if folder is not None and not folder.is_dir():
+            raise typer.BadParameter(f"{folder}: expected a folder, found none")
+    source = ShapeNetModels(
+        pictures=OccNetPictures(occnet) if renderings is None else Renderings(renderings),
+        labels=labels[0],
+        splits=None if splits is None else SplitLists.read(splits).with_validation(val_share),
+        categories=None if categories is None else tuple(categories.split(",")),
+        least_agreement=least_agreement,
+    )
+    config = SetConfig(views=views, image_size=image_size, near_points=near_points, uniform_points=uniform_points, seed=seed)
+    _build(source, config, out, workers, max_rejected, seconds_per_model)
+
+
 @data_app.command("families")
 def families_command(
     name: Annotated[str | None, typer.Argument(help="One family; all when left out.")] = None,
