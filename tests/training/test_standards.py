@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from training.data.families.conditions import finished
+from training.data.families.fluid import Flange, FlangeForm, build_flange
 from training.data.families.solids import (
     beam_section,
     hex_nut,
@@ -261,3 +263,15 @@ def test_a_nut_is_a_hexagon_with_its_corners_turned_off() -> None:
     full = math.sqrt(3) / 2 * nut.s**2 * nut.m
     assert 0.96 * full < solid.volume() < full
     assert solid.bounding_box()[5] == pytest.approx(nut.m)
+
+
+@pytest.mark.parametrize(
+    ("form", "screw_holes", "bores"),
+    [("welding_neck", True, 1), ("slip_on", True, 1), ("ribbed", True, 1), ("blind", True, 0), ("bolted", False, 1)],
+)
+def test_a_flange_has_its_bore_and_its_bolt_holes(form: FlangeForm, screw_holes: bool, bores: int) -> None:
+    """Each hole right through a solid adds one to its genus."""
+    for size, row in PIPE_FLANGES.items():
+        solid = finished(build_flange(Flange(size, form, 0.1 * row.pipe, 0.7 * row.C, 4, "hex")))
+        assert solid.genus() == bores + (row.n if screw_holes else 0)
+        assert len(solid.decompose()) == 1

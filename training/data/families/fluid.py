@@ -98,12 +98,14 @@ def build_flange(p: Flange) -> Manifold:
                 bolted_flange(flange.D / 2, flange.C - flange.f, flange.n, flange.L, flange.K / 2).translate((0, 0, flange.f)),
             ]
         )
-    bore = [cylinder(pipe - p.wall, 3 * flange.H, 64).translate((0, 0, -flange.H))]
+    bore = [cylinder(pipe - p.wall, 3 * flange.H + flange.pipe, 64).translate((0, 0, -flange.H))]
     if p.form == "bolted":
         screw = screw_head(flange.bolt, p.head).translate((0, 0, flange.C))
         shank = cylinder(flange.L / 2, flange.C, 20)
         screws = polar(union([screw, shank]), flange.n, flange.K / 2, 180 / flange.n)
         return subtract(union([body, *screws]), bore)
+    if p.form == "welding_neck":
+        return subtract(body, bore)
     if p.form == "slip_on":
         chamfer = 0.15 * (hub - pipe)
         boss = turned([(flange.f, hub + chamfer), (flange.C, hub + chamfer), (top - chamfer, hub), (top, hub - chamfer)], 64)

@@ -432,8 +432,15 @@ def build_blower_fan(p: BlowerFan) -> Manifold:
     blade = block(outer - inner, 1.1 * t, w - 3.2 * t).rotate((0, 0, 35))
     blades = [b.translate((0, 0, 1.5 * t)) for b in polar(blade, p.blades, (outer + inner) / 2, turn=True)]
     impeller = [cylinder(0.9 * r, t).translate((0, 0, t - 0.1)), cylinder(0.2 * r, 0.7 * w).translate((0, 0, t)), *blades]
+    # A drilled flange around the outlet, a ring of screws around the inlet.
+    collar = centred_block(0.75 * r + 0.24 * r, 1.4 * t, w + 0.24 * r).translate((outlet_x, p.outlet_length - 0.7 * t, w / 2))
+    drill = centred_cylinder(0.03 * r, 4 * t, 14).rotate((90, 0, 0)).translate((outlet_x, p.outlet_length - 0.7 * t, w / 2))
+    corners = [drill.translate((i * 0.435 * r, 0, j * (w / 2 + 0.06 * r))) for i in (-1, 0, 1) for j in (-1, 1)]
+    opening = centred_block(0.75 * r - 2 * t, 4 * t, w - 2 * t).translate((outlet_x, p.outlet_length, w / 2))
+    screws = polar(bolt_head(0.045 * r, "hex"), 8, 0.5 * (p.inlet_radius + t + 0.96 * r), 22.5)
+    fittings = [subtract(collar, [opening, *corners]), *(s.translate((0, 0, w)) for s in screws)]
     motor = turned([(-p.motor_length, 0.85 * p.motor_radius), (-0.9 * p.motor_length, p.motor_radius), (0.1, p.motor_radius)], 48)
-    parts = [shell, *impeller, motor]
+    parts = [shell, *fittings, *impeller, motor]
     if p.stand:
         drop = 1.35 * r * (1 + p.growth_ratio)
         leg = centred_block(0.16 * r, drop, 0.9 * w).translate((0, -drop / 2 - 0.1 * r, w / 2))

@@ -16,6 +16,7 @@ from training.data.families.solids import (
     at_corners,
     beam_section,
     block,
+    cells,
     centred_block,
     centred_cylinder,
     cylinder,
@@ -49,6 +50,7 @@ class ProfileFrame:
     width_ratio: float
     height_ratio: float
     lower_ring: bool
+    corner_brackets: bool
     shelf_place_ratio: float | None
     gantry_place_ratio: float | None
     gantry_head_ratio: float
@@ -61,6 +63,7 @@ def draw_profile_frame(rng: np.random.Generator) -> ProfileFrame:
         width_ratio=uniform(rng, 4, 7),
         height_ratio=uniform(rng, 4, 9),
         lower_ring=chance(rng, 0.6),
+        corner_brackets=chance(rng),
         shelf_place_ratio=uniform(rng, 0.15, 0.9) if chance(rng, 0.6) else None,
         gantry_place_ratio=uniform(rng, -0.3, 0.3) if chance(rng, 0.4) else None,
         gantry_head_ratio=uniform(rng, -0.3, 0.3),
@@ -77,6 +80,8 @@ def build_profile_frame(p: ProfileFrame) -> Manifold:
         beam_y = along_y(_profile(a, y - 2 * a + 1)).translate((0, -y / 2 + a - 0.5, level))
         parts += [beam_x.translate((0, s * (y - a) / 2, 0)) for s in (-1, 1)]
         parts += [beam_y.translate((s * (x - a) / 2, 0, 0)) for s in (-1, 1)]
+    if p.corner_brackets:
+        parts += _corner_brackets(a, x, y, z - a)
     if p.shelf_place_ratio is not None:
         parts.append(block(x - 0.4 * a, y - 0.4 * a, 0.25 * a).translate((0, 0, p.shelf_place_ratio * z)))
     if p.gantry_place_ratio is not None:
@@ -87,6 +92,15 @@ def build_profile_frame(p: ProfileFrame) -> Manifold:
             )
         )
     return union(parts)
+
+
+def _corner_brackets(a: float, x: float, y: float, z: float) -> list[Manifold]:
+    """Angles under the upper beams, at both sides of every post."""
+    leg = polygon([(-0.05 * a, 0.05 * a), (-0.05 * a, -0.9 * a), (0.15 * a, -0.9 * a), (0.9 * a, -0.15 * a), (0.9 * a, 0.05 * a)])
+    bracket = upright(leg, 0.7 * a)
+    along = [bracket.translate((-x / 2 + a, s * (y - a) / 2, z)) for s in (-1, 1)]
+    across = [bracket.rotate((0, 0, 90)).translate((s * (x - a) / 2, -y / 2 + a, z)) for s in (-1, 1)]
+    return [*along, *(b.mirror((1, 0, 0)) for b in along), *across, *(b.mirror((0, 1, 0)) for b in across)]
 
 
 def _profile(a: float, length: float) -> Manifold:
@@ -163,6 +177,7 @@ class Stairs:
     width: float
     stringer_height: float
     plate_thickness: float
+    grating_slots: int
     rails: int
     landing_length: float
 
@@ -173,8 +188,9 @@ def draw_stairs(rng: np.random.Generator) -> Stairs:
         tread=uniform(rng, 20, 28),
         steps=integer(rng, 4, 8),
         width=uniform(rng, 50, 100),
-        stringer_height=uniform(rng, 14, 22),
+        stringer_height=uniform(rng, 9, 14),
         plate_thickness=uniform(rng, 3.5, 5),
+        grating_slots=pick(rng, (0, 0, 2, 3)),
         rails=pick(rng, (0, 1, 2, 2)),
         landing_length=uniform(rng, 40, 90) if chance(rng, 0.6) else 0.0,
     )
@@ -182,7 +198,9 @@ def draw_stairs(rng: np.random.Generator) -> Stairs:
 
 def build_stairs(p: Stairs) -> Manifold:
     run, height = p.steps * p.tread, p.steps * p.rise
-    tread = block(p.tread * 1.05, p.width, p.plate_thickness)
+    slot = block(0.5 * p.tread / max(p.grating_slots, 1), 0.84 * p.width, 4 * p.plate_thickness)
+    slots = [slot.translate((x, 0, -p.plate_thickness)) for x in cells(p.grating_slots, -0.5 * p.tread, 0.5 * p.tread)]
+    tread = subtract(block(p.tread * 1.05, p.width, p.plate_thickness), slots)
     parts = [tread.translate(((k + 0.5) * p.tread, 0, (k + 1) * p.rise - p.plate_thickness)) for k in range(p.steps)]
     sides = [s * (p.width / 2 - 0.5 * p.plate_thickness) for s in (-1, 1)]
     end = block(0.8 * p.stringer_height, p.plate_thickness, p.stringer_height)
