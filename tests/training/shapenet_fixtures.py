@@ -32,11 +32,15 @@ def armchair() -> Solid:
     back = Manifold.cube([0.50, 0.46, 0.07])
     arm = Manifold.cube([0.07, 0.24, 0.42])
     foot = Manifold.cube([0.12, 0.30, 0.12]).translate([0.38, -0.30, 0.30])
-    mesh = (seat + back + arm + foot).to_mesh()
-    vertices = mesh.vert_properties[:, :3].astype(np.float64)
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    vertices = (vertices - (low + high) / 2) / np.linalg.norm(high - low)
-    return vertices.astype(np.float32), mesh.tri_verts.astype(np.int32)
+    return _with_diagonal_1(seat + back + arm + foot)
+
+
+def thin_frame() -> Solid:
+    """A frame of rods that are about a pixel wide in the renderings, in a box with a diagonal of 1."""
+    rods = Manifold()
+    for x, y, z in ((0.0, 0.0, 0.0), (0.99, 0.59, 0.0), (0.0, 0.0, 0.5), (0.99, 0.59, 0.5), (0.5, 0.3, 0.25)):
+        rods += Manifold.cube([1, 0.01, 0.01]).translate([0, y, z]) + Manifold.cube([0.01, 0.6, 0.01]).translate([x, 0, z])
+    return _with_diagonal_1(rods)
 
 
 def write_r2n2(
@@ -171,3 +175,28 @@ class _Caster:
 
 def _mean_of_samples(values: npt.NDArray[np.float64], columns: int, rows: int) -> npt.NDArray[np.float64]:
     return values.reshape(rows, SAMPLES, columns, SAMPLES).mean(axis=(1, 3))
+
+
+def write_occnet_pictures(root: Path, model_id: str, renderings: Path, rows: npt.NDArray[np.float64], size: int = SIZE) -> Path:
+    """`<root>/<synset>/<id>/img_choy2016/` from a model's `rendering` folder and its metadata's rows. Returns the folder."""
+    folder = root / model_id / "img_choy2016"
+    folder.mkdir(parents=True)
+    cameras = {}
+    for view, row in enumerate(rows):
+        with Image.open(renderings / f"{view:02d}.png") as picture:
+            on_white = Image.new("RGBA", picture.size, "white")
+            on_white.alpha_composite(picture)
+        on_white.convert("RGB").resize((size, size), Image.Resampling.BILINEAR).save(folder / f"{view:03d}.jpg", quality=92)
+        k, rotation, translation = r2n2_matrices(row[0], row[1], row[3])
+        cameras[f"camera_mat_{view}"] = k
+        cameras[f"world_mat_{view}"] = np.column_stack([rotation, translation])
+    np.savez(folder / "cameras.npz", **cameras)
+    return folder
+
+
+def _with_diagonal_1(solid: Manifold) -> Solid:
+    mesh = solid.to_mesh()
+    vertices = mesh.vert_properties[:, :3].astype(np.float64)
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    vertices = (vertices - (low + high) / 2) / np.linalg.norm(high - low)
+    return vertices.astype(np.float32), mesh.tri_verts.astype(np.int32)

@@ -251,7 +251,7 @@ def _lines(path: Path) -> list[str]:
 
 def _camera_matrices(path: Path, count: int) -> list[tuple[Float64Array, Float64Array]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             pairs = [
                 (file[f"world_mat_{n}"].astype(np.float64), file[f"camera_mat_{n}"].astype(np.float64)) for n in range(count)
             ]

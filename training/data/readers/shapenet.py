@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import trimesh
 from scipy.spatial import cKDTree
 
 from model.camera import FILL
 from training.data.index import Refusal
-from training.data.preparation import FIT_POINTS, POINTS_STREAM, VIEWS_STREAM, assemble, pool_config
+from training.data.preparation import FIT_POINTS, POINTS_STREAM, VIEWS_STREAM, Stored, assemble, pool_config
+from training.data.readers.cad import UnreadableCad, read_cad
 from training.data.readers.labels import LabelledModel, LabelSource, ModelId, Placement
 from training.data.readers.placement import MovedSolid, Similarity, fit_placement
 from training.data.readers.r2n2 import Picture, PictureSource, crop_picture, models_below
@@ -32,7 +32,7 @@ from training.data.silhouettes import LEAST, check_silhouettes
 from training.errors import TrainingError, UnreadableModel
 from training.rendering.cameras import MAX_DEPTH_RATIO, ViewCamera, frame_silhouette, pose_of, view_camera
 from training.rendering.views import View
-from training.sampling.orientation import UnusableMesh, orient
+from training.sampling.orientation import UnusableMesh, orient, stored_surface
 from training.sampling.pools import BALL_RADIUS, Pool, dequantise, draw_pool, quantise
 from training.sampling.solids import Solid, WindingMesh, object_frame
 from training.sampling.surface import sample_surface
@@ -87,18 +87,17 @@ class ShapeNetCore:
         return LabelledModel(read_obj(place / V2_FILE, V2_TO_V1))
 
 
-def read_obj(path: Path, rotation: Float64Array) -> WindingMesh:
+def read_obj(path: Path, rotation: Float64Array) -> Stored:
     """The triangles of an OBJ file, turned by rotation (3, 3) and wound outward; materials and textures are not looked at."""
     try:
-        mesh = trimesh.load_mesh(path, file_type="obj", process=False, skip_materials=True)
-        vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
-    except Exception as error:  # trimesh raises whatever its parsing trips over
-        raise UnreadableModel(f"{path}: expected an OBJ file with triangles, found: {error!r}") from error
-    try:
-        oriented = orient(vertices @ rotation.T, faces)
+        mesh = read_cad(path)
+        oriented = orient(mesh.vertices @ rotation.T, mesh.faces)
+    except UnreadableCad as error:
+        raise UnreadableModel(str(error)) from error
     except UnusableMesh as error:
         raise UnreadableModel(f"{path}: {error}") from error
-    return WindingMesh(oriented.vertices.astype(np.float32), oriented.faces, oriented.hidden)
+    exact = WindingMesh(oriented.vertices.astype(np.float32), oriented.faces, oriented.hidden)
+    return Stored(*stored_surface(exact.vertices, exact.faces), exact)
 
 
 @dataclass(frozen=True, kw_only=True)
