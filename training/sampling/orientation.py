@@ -46,6 +46,8 @@ FLAT = 1e-3  # a box thinner than this holds no volume
 APART = 0.02  # bodies whose boxes are further apart than this form groups of their own
 PROBE_STEP = 1 / 64  # how closely a face is probed before it is called hidden
 MAX_PROBE_STEPS = 32
+MAX_PROBED_FACES = 500_000  # larger meshes keep what lies inside
+RIM = 1e-3
 
 PROBES = 8192  # points at which the winding number is asked
 VAGUE = 0.2  # a winding number this far from a whole one tells little
@@ -109,7 +111,7 @@ def orient(vertices: npt.NDArray[np.floating[Any]], faces: npt.NDArray[np.intege
     if boundary > 0:
         repairs.append(f"holes: {100 * boundary:.3g} % of the edge length")
     _report_groups(unit, triangles, body, repairs)
-    may_overlap = bodies > 1 or edges.counts.max() > 2
+    may_overlap = (bodies > 1 or edges.counts.max() > 2) and len(triangles) <= MAX_PROBED_FACES
     inside = hidden_faces(unit, triangles) if may_overlap else np.zeros(len(triangles), np.bool_)
     if inside.any():
         repairs.append(f"set aside {_count(inside.sum(), 'face')} inside the solid")
@@ -416,12 +418,11 @@ def _probe(
 
 
 def _barycentric_grid(density: int) -> Float64Array:
-    """Weights of the middles of a triangle's `density`² equal parts, (density², 3)."""
-    i, j = np.meshgrid(np.arange(density), np.arange(density), indexing="ij")
-    upward, downward = i + j < density, i + j < density - 1
-    corner = np.stack([i, j], axis=2)
-    second = np.concatenate([corner[upward] + 1 / 3, corner[downward] + 2 / 3]) / density
-    return np.concatenate([1 - second.sum(axis=1, keepdims=True), second], axis=1)
+    """Weights of the corners of a triangle's `density`² equal parts, those on its rim drawn in by a hair: (k, 3)."""
+    i, j = np.meshgrid(np.arange(density + 1), np.arange(density + 1), indexing="ij")
+    within = i + j <= density
+    weights = np.stack([i[within], j[within], density - i[within] - j[within]], axis=1) / density
+    return np.asarray(weights * (1 - RIM) + RIM / 3)
 
 
 def _check(vertices: Float64Array, faces: Int64Array) -> None:
