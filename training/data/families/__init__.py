@@ -10,7 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from manifold3d import Manifold
 
-from training.data.families import brackets, fasteners, fluid, housings, machines, structures, transmission
+from training.data.families import (
+    assemblies,
+    brackets,
+    fasteners,
+    fluid,
+    housings,
+    instruments,
+    machines,
+    plant,
+    structures,
+    transmission,
+)
 from training.data.families.conditions import fault, finished
 from training.data.families.part import Family, Part
 
@@ -57,6 +68,41 @@ FAMILIES: dict[str, Family] = {
         structures.WORK_TABLE,
         structures.CASTER,
         structures.BEAM_JOINT,
+        assemblies.MACHINE_ASSEMBLY,
+        assemblies.PUMP_SKID,
+        assemblies.AGV,
+        assemblies.GRIPPER,
+        assemblies.MACHINING_CENTRE,
+        assemblies.FORKLIFT,
+        assemblies.ROVER,
+        assemblies.COBOT,
+        assemblies.SCARA_ROBOT,
+        assemblies.DELTA_ROBOT,
+        assemblies.LINEAR_GANTRY,
+        assemblies.MULTICOPTER,
+        plant.SILO,
+        plant.PIPE_RACK,
+        plant.ACCESS_PLATFORM,
+        plant.FACTORY_HALL,
+        plant.STORAGE_RACK,
+        plant.CRANE,
+        plant.LATTICE_TOWER,
+        instruments.PROXIMITY_SENSOR,
+        instruments.PHOTOELECTRIC_SENSOR,
+        instruments.LIDAR,
+        instruments.CAMERA_HOUSING,
+        instruments.D_SUB_CONNECTOR,
+        instruments.CIRCULAR_CONNECTOR,
+        instruments.TERMINAL_BLOCK,
+        instruments.ROBOT_LINK,
+        instruments.CABLE_CHAIN,
+        instruments.HAND_WHEEL,
+        instruments.KNOB_HANDLE,
+        instruments.COVER,
+        instruments.PALLET,
+        instruments.BARREL,
+        instruments.CRATE_BIN,
+        instruments.HAND_TOOL,
     )
 }
 
