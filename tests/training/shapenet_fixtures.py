@@ -50,30 +50,29 @@ def write_r2n2(
     faces: npt.NDArray[np.integer],
     views: int = 24,
     seed: int = 0,
+    rows: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.float64]:
     """`<root>/<synset>/<id>/rendering/` as 3D-R2N2's archive has it; model_id is "<synset>/<id>". Returns the rows of metadata.
 
-    Each picture is 137 x 137 RGBA with soft alpha, black where alpha is 0.
+    rows: (views, 5), the metadata; drawn as the archive's are when None. Each picture is 137 x 137 RGBA with soft alpha, black
+    where alpha is 0.
     """
-    rng = np.random.default_rng(seed)
     folder = root / model_id / "rendering"
     folder.mkdir(parents=True)
-    rows = np.column_stack(
-        [
-            rng.uniform(0, 360, views),
-            rng.uniform(25, 30, views),
-            np.zeros(views),
-            rng.uniform(0.65, 0.95, views),
-            np.full(views, 25),
-        ]
-    )
+    rows = _drawn_rows(views, seed) if rows is None else rows
     write_metadata(folder / "rendering_metadata.txt", rows)
-    names = [f"{view:02d}.png" for view in range(views)]
+    names = [f"{view:02d}.png" for view in range(len(rows))]
     (folder / "renderings.txt").write_text("\n".join(names) + "\n")
     cast = _Caster(vertices_v1, faces)
     for name, row in zip(names, rows, strict=True):
         Image.fromarray(cast.picture(*r2n2_matrices(row[0], row[1], row[3]))).save(folder / name)
     return rows
+
+
+def _drawn_rows(views: int, seed: int) -> npt.NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    azimuth, elevation, ratio = (rng.uniform(low, high, views) for low, high in ((0, 360), (25, 30), (0.65, 0.95)))
+    return np.column_stack([azimuth, elevation, np.zeros(views), ratio, np.full(views, 25.0)])
 
 
 def write_metadata(path: Path, rows: npt.NDArray[np.floating]) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from model.camera import FILL
 from training.data.index import Refusal
 from training.data.preparation import FIT_POINTS, POINTS_STREAM, VIEWS_STREAM, Stored, assemble, pool_config
 from training.data.readers.cad import UnreadableCad, read_cad
@@ -58,7 +57,8 @@ CATEGORIES = {
 V1_FILE, V2_FILE = "model.obj", "models/model_normalized.obj"
 Y_UP_TO_Z_UP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 V2_TO_V1 = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])  # x2 = z1, y2 = y1, z2 = -x1 (IM-NET:point_sampling)
-REACH = 1 / 32  # object units
+REACH = 1 / 16  # object units: how far a uniform point is moved, at most, to one with an exact label
+CUT_OFF_PX = 1.0
 DIAGONAL_35MM = 43.27
 SMALLEST_DISTANCE = np.float32(1e-6)  # object units: keeps the sign of a point that lies on the surface
 LICENCE = "LicenseRef-ShapeNet"
@@ -242,20 +242,13 @@ def _remarks(pictures: Sequence[Picture], cameras: Sequence[ViewCamera], solid: 
     for view, (picture, camera) in enumerate(zip(pictures, cameras, strict=True)):
         if picture.remark:
             views[picture.remark].append(view)
-        depth = float(np.ptp(camera.crop.to_camera(solid.vertices)[:, 2])) * camera.pinhole_frame.scale
-        if depth > MAX_DEPTH_RATIO:
+        seen = camera.crop.to_camera(solid.vertices)
+        if np.ptp(seen[:, 2]) * camera.pinhole_frame.scale > MAX_DEPTH_RATIO:
             views["deeper than the query volume"].append(view)
-        if _overhang(picture, camera) > 1:
+        pixels = picture.camera.principal + picture.camera.focal_px * seen[:, :2] * [1, -1] / -seen[:, 2:]
+        if (pixels < -CUT_OFF_PX).any() or (pixels > np.array(picture.rgba.shape[1::-1]) + CUT_OFF_PX).any():
             views["object cut off by the picture's border"].append(view)
     return [f"{remark} in views {', '.join(map(str, numbers))}" for remark, numbers in views.items()]
-
-
-def _overhang(picture: Picture, camera: ViewCamera) -> float:
-    """By how many pixels, at most, the object's box, made square, reaches beyond its picture."""
-    half = FILL * camera.crop.side / 2
-    middle = picture.camera.principal + picture.camera.focal_px * camera.crop.centre * [1, -1]
-    low, high = middle - picture.camera.focal_px * half, middle + picture.camera.focal_px * half
-    return float(max(-low.min(), (high - picture.rgba.shape[1::-1]).max()))
 
 
 def _name(model: ModelId) -> str:
