@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def train_command(
     run: Annotated[Path, typer.Argument(help="Run file, one of training/runs/*.toml or your own.")],
-    data: Annotated[Path, typer.Option(help="Folder made by `monotwin data generate`.")],
+    data: Annotated[Path, typer.Option(help="Folder of a prepared set (monotwin data).")],
     out: Annotated[Path, typer.Option(help="Run folder; one with a checkpoint is taken up where it stopped.")],
     init: Annotated[Path | None, typer.Option(help="Bundle folder whose weights to start from.")] = None,
     backbone_weights: Annotated[
@@ -36,6 +36,7 @@ def train_command(
     """Train the network of a run file."""
     import torch
 
+    from model.runtime.bundle import read_bundle
     from training.configs import read_run
     from training.export import bundle_weights
     from training.train import StartingWeights, train
@@ -47,6 +48,7 @@ def train_command(
     start = StartingWeights(
         network=None if init is None else bundle_weights(init),
         backbone=None if backbone_weights is None else torch.load(backbone_weights, map_location="cpu", weights_only=True),
+        attribution=() if init is None else read_bundle(init).manifest.attribution,
     )
     checkpoint = train(read_run(run), data, out, torch.device(device), start)
     console.print(f"trained: [bold]{checkpoint}[/bold]")
@@ -58,7 +60,9 @@ def export_command(
     name: Annotated[str, typer.Option(help="Name in the manifest.")] = "custom",
     version: Annotated[str, typer.Option(help="Version in the manifest.")] = "1",
     licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "Apache-2.0",
-    attribution: Annotated[list[str] | None, typer.Option(help="A source to name; repeat for several.")] = None,
+    attribution: Annotated[
+        list[str] | None, typer.Option(help="A name to add to those of the training data; repeat for several.")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Data folder on whose validation split 0.5 is made the best level.")] = None,
     half: Annotated[bool, typer.Option(help="Store the weights as fp16.")] = True,
 ) -> None:
@@ -73,7 +77,7 @@ def export_command(
 
 def evaluate_command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    data: Annotated[Path, typer.Option(help="Folder made by `monotwin data generate`.")],
+    data: Annotated[Path, typer.Option(help="Folder of a prepared set (monotwin data).")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     views: Annotated[int, typer.Option(min=1, help="Views of each shape, the first ones.")] = 1,
     shapes: Annotated[int | None, typer.Option(min=1, help="At most so many shapes of each family.")] = None,

@@ -98,7 +98,7 @@ def export_bundle(
             minutes=round(state["minutes"], 1),
         ),
         licence=identity.licence,
-        attribution=identity.attribution,
+        attribution=(*identity.attribution, *state.get("attribution", ())),
         files={},
     )
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}

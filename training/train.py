@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -43,15 +44,22 @@ SETTLING_BATCHES = 64  # over which batch norm statistics are measured before th
 
 @dataclass(frozen=True)
 class StartingWeights:
-    """Where a fresh run's weights come from, each a state dict: a whole network (a bundle's), or a torchvision ResNet-18."""
+    """Where a fresh run's weights come from, each a state dict: a whole network (a bundle's), or a torchvision ResNet-18.
+
+    attribution: whom the weights' own training data are to be attributed to.
+    """
 
     network: dict[str, Tensor] | None = None
     backbone: dict[str, Tensor] | None = None
+    attribution: tuple[str, ...] = ()
 
 
 @dataclass
 class TrainingState:
-    """All that changes while a run goes on, and so all that a checkpoint holds."""
+    """All that changes while a run goes on, and so all that a checkpoint holds.
+
+    attribution: whom every shape that has formed the weights is to be attributed to.
+    """
 
     network: OccupancyNetwork
     optimiser: torch.optim.Optimizer
@@ -60,6 +68,7 @@ class TrainingState:
     step: int = 0
     minutes: float = 0.0
     norms_frozen: bool = False
+    attribution: tuple[str, ...] = ()
 
     def save(self, path: Path, config: RunConfig, provenance: dict[str, str]) -> None:
         state = {
@@ -72,6 +81,7 @@ class TrainingState:
             "step": self.step,
             "minutes": self.minutes,
             "norms_frozen": self.norms_frozen,
+            "attribution": list(self.attribution),
         }
         save_checkpoint(path, state)
 
@@ -91,6 +101,11 @@ class TrainingState:
         self.schedule.load_state_dict(state["schedule"])
         self.generator.set_state(state["generator"])
         self.step, self.minutes, self.norms_frozen = state["step"], state["minutes"], state["norms_frozen"]
+        self.attribute(state.get("attribution", ()))
+
+    def attribute(self, names: Iterable[str]) -> None:
+        """Adds to the attribution."""
+        self.attribution = tuple(sorted({*self.attribution, *names}))
 
 
 def train(
@@ -108,6 +123,7 @@ def train(
     console.print(f"{len(shapes)} shapes to train on, {len(held_out)} to validate, {shapes.view_count} views each, on {device}")
 
     state = fresh_state(config, shapes, device, start)
+    state.attribute(index.attribution("train"))
     checkpoint = run_dir / CHECKPOINT
     if checkpoint.exists():
         if start != StartingWeights():
@@ -233,7 +249,7 @@ def fresh_state(config: RunConfig, shapes: ShapeSet, device: torch.device, start
         network.parameters(), lr=config.optimisation.learning_rate, weight_decay=config.optimisation.weight_decay
     )
     generator = torch.Generator(device).manual_seed(config.seed)
-    return TrainingState(network, optimiser, _schedule(config, shapes), generator)
+    return TrainingState(network, optimiser, _schedule(config, shapes), generator, attribution=start.attribution)
 
 
 def _schedule(config: RunConfig, shapes: ShapeSet) -> HardnessSchedule:

@@ -22,7 +22,7 @@ from training.configs import (
     run_to_json,
 )
 from training.errors import TrainingError
-from training.export import bundle_weights
+from training.export import BundleIdentity, bundle_weights, export_bundle
 from training.train import StartingWeights, train
 
 CPU = torch.device("cpu")
@@ -112,8 +112,28 @@ def test_a_finished_run_is_left_as_it_is(finished, tiny_set):
     assert all(torch.equal(value, before[name]) for name, value in weights(finished / "checkpoint.pt").items())
 
 
+def test_whoever_made_the_shapes_or_the_weights_is_named_to_the_end(tiny_set, tmp_path):
+    """Of the training split, of the bundle that a run starts from, and of what an interrupted run had learnt from."""
+    entries = [
+        dataclasses.replace(entry, licence="MIT", attribution=f"{entry.split} author") if entry.split != "val" else entry
+        for entry in tiny_set.entries
+    ]
+    attributed = dataclasses.replace(tiny_set, entries=tuple(entries))
+    try:
+        attributed.write()
+        start = StartingWeights(attribution=("earlier author (CC0-1.0)",))
+        train(QUIET, tiny_set.directory, tmp_path, CPU, start)
+    finally:
+        tiny_set.write()
+    longer = dataclasses.replace(QUIET, optimisation=dataclasses.replace(QUIET.optimisation, steps=QUIET.optimisation.steps + 1))
+    checkpoint = train(longer, tiny_set.directory, tmp_path, CPU)
+    bundle = export_bundle(checkpoint, tmp_path / "bundle", BundleIdentity("named", "1", attribution=("me",)))
+    assert bundle.manifest.attribution == ("me", "earlier author (CC0-1.0)", "train author (MIT)")
+    assert "train author (MIT)" in (tmp_path / "bundle" / "README.md").read_text()
+
+
 def test_training_lowers_the_loss(tiny_set, tmp_path):
-    optimisation = OptimisationConfig(batch_size=2, steps=30, learning_rate=5e-3)
+    optimisation = OptimisationConfig(batch_size=2, steps=60, learning_rate=5e-3)
     labels = LabelConfig(rule="binary")
     config = dataclasses.replace(QUIET, optimisation=optimisation, labels=labels)
     train(config, tiny_set.directory, tmp_path, CPU)

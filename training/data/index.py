@@ -69,6 +69,11 @@ class DataIndex:
         """The prepared-shape files of one split."""
         return [self.path(entry) for entry in self.shapes(split)]
 
+    def attribution(self, split: str) -> list[str]:
+        """Whom the shapes of a split are to be attributed to, each with the licence: sorted, without repetition."""
+        licensed = {(entry.attribution, entry.licence) for entry in self.shapes(split) if entry.attribution or entry.licence}
+        return sorted(f"{names or 'unnamed'} ({licence or 'no licence stated'})" for names, licence in licensed)
+
     @property
     def digest(self) -> str:
         """sha256 over the files' hashes: the identity of the set."""
