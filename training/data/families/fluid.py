@@ -448,12 +448,14 @@ class PipeRun:
 
 
 def draw_pipe_run(rng: np.random.Generator) -> PipeRun:
+    count = integer(rng, 1, 3)
+    joint = integer(rng, 0, 2)  # at most one, where the run is long enough to have it
     segments = tuple(
-        PipeSegment(uniform(rng, 2, 5), chance(rng, 0.35), chance(rng, 0.3), pick(rng, (90.0, 90.0, 45.0)), integer(rng, 0, 3))
-        for _ in range(integer(rng, 1, 3))
+        PipeSegment(uniform(rng, 2, 5), chance(rng, 0.35), k == joint, pick(rng, (90.0, 90.0, 45.0)), integer(rng, 0, 3))
+        for k in range(count)
     )
     size = pick(rng, ("DN 25", "DN 32", "DN 40", "DN 50", "DN 65", "DN 80", "DN 100", "DN 125", "DN 150"))
-    return PipeRun(size, uniform(rng, 0.24, 0.34), segments)
+    return PipeRun(size, uniform(rng, 0.28, 0.4), segments)
 
 
 def build_pipe_run(p: PipeRun) -> Manifold:
@@ -461,7 +463,7 @@ def build_pipe_run(p: PipeRun) -> Manifold:
     r = row.pipe / 2
     inner = r * (1 - p.wall_ratio)
     flange = pipe_flange(row)
-    solids, bores = [flange, cylinder(r, row.H + 0.1, 40)], [cylinder(inner, row.H + 0.2, 40).translate((0, 0, -0.1))]
+    solids, bores = [flange, cylinder(r, row.H + 0.1, 32)], [cylinder(inner, row.H + 0.2, 32).translate((0, 0, -0.1))]
     frame = _lift_and_roll(row.H, 0)
 
     def place(solid: Manifold) -> Manifold:
@@ -471,24 +473,24 @@ def build_pipe_run(p: PipeRun) -> Manifold:
         pair = row.H * 2 if segment.joint else 0.0
         branch = row.D / 2 + 0.4 * r if segment.tee else 0.0
         length = r * segment.run_ratio + pair + 2 * branch
-        solids.append(place(cylinder(r, length + 0.02, 40)))
-        bores.append(place(cylinder(inner, length + 0.02, 40)))
+        solids.append(place(cylinder(r, length + 0.02, 32)))
+        bores.append(place(cylinder(inner, length + 0.02, 32)))
         if segment.joint:
-            facing = [flange, flange.mirror((0, 0, 1)), cylinder(row.d1 / 2 + 1, 1.5, 40).translate((0, 0, -0.75))]
+            facing = [flange, flange.mirror((0, 0, 1)), cylinder(row.d1 / 2 + 1, 1.5, 32).translate((0, 0, -0.75))]
             solids += [place(part.translate((0, 0, row.H))) for part in [*facing, *_flange_bolts(row)]]
         if segment.tee:
             reach = row.H + 1.2 * r + row.D / 4
             z = pair + branch
-            tee = [cylinder(r, reach, 40), flange.mirror((0, 0, 1)).translate((0, 0, reach))]
+            tee = [cylinder(r, reach, 32), flange.mirror((0, 0, 1)).translate((0, 0, reach))]
             solids += [place(along_x(part).translate((0, 0, z))) for part in tee]
-            bores.append(place(along_x(cylinder(inner, reach + 1, 40)).translate((0, 0, z))))
+            bores.append(place(along_x(cylinder(inner, reach + 1, 32)).translate((0, 0, z))))
         frame = frame @ _lift_and_roll(length, 90 * segment.roll_quarters)
-        solids.append(place(bend(row.elbow, disc(r, 40), segment.elbow_degrees)))
-        bores.append(place(bend(row.elbow, disc(inner, 40), segment.elbow_degrees)))
+        solids.append(place(bend(row.elbow, disc(r, 32), segment.elbow_degrees)))
+        bores.append(place(bend(row.elbow, disc(inner, 32), segment.elbow_degrees)))
         frame = frame @ _along_bend(row.elbow, segment.elbow_degrees)
     last = r + row.H
-    solids += [place(cylinder(r, last - row.f, 40)), place(flange.mirror((0, 0, 1)).translate((0, 0, last)))]
-    bores.append(place(cylinder(inner, last + 1, 40)))
+    solids += [place(cylinder(r, last - row.f, 32)), place(flange.mirror((0, 0, 1)).translate((0, 0, last)))]
+    bores.append(place(cylinder(inner, last + 1, 32)))
     return subtract(union(solids), bores)
 
 

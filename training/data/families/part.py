@@ -30,7 +30,7 @@ class Family:
     kind: Kind
     draw: Callable[[np.random.Generator], Any]
     build: Callable[[Any], Manifold]
-    description: str = ""
+    description: str
     thinnest_wall: float | None = 3.0
     loose_bodies: bool = False
 

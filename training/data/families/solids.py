@@ -268,8 +268,8 @@ def dished_shell(radius: float, length: float, dish: float, segments: int = 64) 
     return turned([(-dish, 0.02 * radius), *low, (0, radius), (length, radius), *high, (length + dish, 0.02 * radius)], segments)
 
 
-def bend(bend_radius: float, section: CrossSection, degrees: float, segments: int = 48) -> Manifold:
-    """A pipe bend that starts at the origin along +z and turns towards +x."""
+def bend(bend_radius: float, section: CrossSection, degrees: float, segments: int = 18) -> Manifold:
+    """A pipe bend, in `segments` pieces, that starts at the origin along +z and turns towards +x."""
     quarter = Manifold.revolve(section.translate((bend_radius, 0)), segments, degrees)
     return quarter.rotate((90, 0, 0)).mirror((1, 0, 0)).translate((bend_radius, 0, 0))
 
@@ -290,7 +290,7 @@ def hexagon(across_flats: float, height: float) -> Manifold:
 
 def hex_head(across_flats: float, height: float) -> Manifold:
     """A bolt head or cap: a hexagon with its corners turned off at the top."""
-    turning = turned([(0, 0.6 * across_flats), (0.8 * height, 0.6 * across_flats), (height, 0.47 * across_flats)], 36)
+    turning = turned([(0, 0.6 * across_flats), (0.8 * height, 0.6 * across_flats), (height, 0.47 * across_flats)], 24)
     return hexagon(across_flats, height) ^ turning
 
 
@@ -298,7 +298,7 @@ def hex_nut(across_flats: float, height: float) -> Manifold:
     """A nut without its hole: a hexagon with its corners turned off at both ends, at 30 degrees."""
     face, corner = 0.475 * across_flats, 0.6 * across_flats
     rise = (corner - face) * math.tan(math.radians(30))
-    return hexagon(across_flats, height) ^ turned([(0, face), (rise, corner), (height - rise, corner), (height, face)], 36)
+    return hexagon(across_flats, height) ^ turned([(0, face), (rise, corner), (height - rise, corner), (height, face)], 24)
 
 
 def bolt_head(d: float, style: HeadStyle) -> Manifold:
@@ -388,9 +388,9 @@ def threaded_end(d: float, length: float, pitch: float) -> Manifold:
 
 def bolted_flange(radius: float, thickness: float, bolts: int, bolt_d: float, pitch_radius: float) -> Manifold:
     """A flange disc with open bolt holes."""
-    holes = polar(cylinder(bolt_d / 2, 3 * thickness, 20).translate((0, 0, -thickness)), bolts, pitch_radius, 180 / bolts)
+    holes = polar(cylinder(bolt_d / 2, 3 * thickness, 18).translate((0, 0, -thickness)), bolts, pitch_radius, 180 / bolts)
     chamfer = 0.06 * thickness
-    return subtract(chamfered_cylinder(radius, thickness, chamfer, 64), holes)
+    return subtract(chamfered_cylinder(radius, thickness, chamfer, 56), holes)
 
 
 def pipe_flange(flange: PipeFlange) -> Manifold:

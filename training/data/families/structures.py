@@ -73,7 +73,9 @@ def draw_profile_frame(rng: np.random.Generator) -> ProfileFrame:
 def build_profile_frame(p: ProfileFrame) -> Manifold:
     a = p.profile_edge
     x, y, z = p.length_ratio * a, p.width_ratio * a, p.height_ratio * a
-    parts = at_corners(_profile(a, z), (x - a) / 2, (y - a) / 2)
+    # The core's bore is cut where it shows, at the top; further down it would be a hidden cavity.
+    core = cylinder(0.07 * a, z, 24).translate((0, 0, 0.92 * z))
+    parts = at_corners(subtract(_profile(a, z), [core]), (x - a) / 2, (y - a) / 2)
     parts += at_corners(rounded_block(1.25 * a, 1.25 * a, 0.2 * a, 2), (x - a) / 2, (y - a) / 2)
     for level in (0.7 * a, z - a / 2) if p.lower_ring else (z - a / 2,):
         beam_x = along_x(_profile(a, x - 2 * a + 1)).translate((-x / 2 + a - 0.5, 0, level))
@@ -112,7 +114,7 @@ def _profile(a: float, length: float) -> Manifold:
     section = rounded_rectangle(a, a, 0.06 * a)
     for k in range(4):
         section -= slot.rotate(90 * k)
-    return extruded(section - disc(0.07 * a, 24), length)
+    return extruded(section, length)
 
 
 @dataclass(frozen=True)

@@ -652,7 +652,7 @@ BEVEL_GEAR = Family(
     build_bevel_gear,
     "Straight bevel gears of ISO 54 modules",
     # Teeth end narrow at the small end of the cone.
-    thinnest_wall=2.0,
+    thinnest_wall=1.5,
 )
 PULLEY = Family("pulley", "component", draw_pulley, build_pulley, "V-belt pulleys with ISO 4183 grooves, solid, holed or spoked")
 SPROCKET = Family("sprocket", "component", draw_sprocket, build_sprocket, "Wheels for ISO 606 roller chains, one or two strands")
