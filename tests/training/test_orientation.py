@@ -194,6 +194,17 @@ def test_a_cavity_stays_hollow(inverted):
     assert len(oriented.faces) == 24
 
 
+def test_a_cavity_in_a_body_with_a_hole_stays_hollow():
+    outer, inner = box((1, 1, 1), step=0.1), box((0.6, 0.6, 0.6))
+    hole = np.linalg.norm(outer[0][outer[1]].mean(axis=1) - [0, 0, 0.5], axis=1) < 0.07
+    assert hole.any()
+    vertices, faces = together((outer[0], outer[1][~hole][:, ::-1]), (inner[0], inner[1][:, ::-1]))
+    points = points_about(vertices)
+    reach = np.abs(points).max(axis=1)
+    wrong = labels(orient(vertices, faces), points) != ((reach < 0.5) & (reach > 0.3))
+    assert wrong.mean() < 0.002
+
+
 def test_a_body_within_another_is_set_aside_and_changes_no_label():
     vertices, faces = together(box((1, 1, 1)), box((0.4, 0.4, 0.4)))
     oriented = orient(vertices, faces)

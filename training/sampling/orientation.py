@@ -51,9 +51,10 @@ RIM = 1e-3
 
 PROBES = 8192  # points at which the winding number is asked
 VAGUE = 0.2  # a winding number this far from a whole one tells little
-MAX_VAGUE_SHARE = 0.4  # volume of which that is so, over the volume inside
+MAX_VAGUE_SHARE = 0.3  # volume of which that is so, over the volume inside
 SHEET_BOUNDARY = 2.0  # boundary length over the root of the area: 3.5 for a disc, 1.8 for a cube without its lid
 SHEET_DOUBT = 0.25
+MAX_EXPOSED = 0.01  # share of a cavity's faces that may reach out of the solid
 RAYS, MIN_RAYS, MAX_RAYS = 20_000, 64, 4096  # all patches by area; each patch
 
 
@@ -241,14 +242,13 @@ def turn_outward(vertices: Float64Array, faces: Int64Array, rng: np.random.Gener
     if loose.any():
         turned[loose], patch[loose] = igl.bfs_orient(np.ascontiguousarray(faces[loose]))
         loose = _unbalanced_bodies(Edges(turned), body)[body]
-    shut = ~loose
-    turned[shut] = _turn_closed_bodies(vertices, turned[shut], body[shut])
     if loose.any():
         number = np.unique(patch[loose], return_inverse=True)[1]
         as_found = turned.copy()
         as_found[loose] = faces[loose]
         turned[loose] = _turn_patches(vertices, turned, loose, number, faces, rng)
         turned = _the_clearer(vertices, as_found, turned, rng)
+    turned = _turn_closed_bodies(vertices, turned, loose, body)
     share = float((turned != faces).any(axis=1).mean())
     if share:
         repairs.append(f"turned {100 * share:.3g} % of the faces outward")
@@ -284,20 +284,20 @@ def _is_doubtful(winding: Float64Array) -> BoolArray:
     return np.asarray(_is_vague(winding) | (winding < -0.5))
 
 
-def _turn_closed_bodies(vertices: Float64Array, faces: Int64Array, body: Int64Array) -> Int64Array:
+def _turn_closed_bodies(vertices: Float64Array, faces: Int64Array, loose: BoolArray, body: Int64Array) -> Int64Array:
     """Gives every closed body a positive volume, but for cavities: those that lie wholly within the others."""
-    if not len(faces):
-        return faces
     corners = vertices[faces]
-    volume = np.bincount(body, np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
-    if volume.sum() < 0:
+    part = np.where(loose, 0.0, np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6)
+    volume = np.bincount(body, part)
+    faces = faces.copy()
+    if volume.sum() < 0 and not loose.any():
         faces, volume = faces[:, ::-1].copy(), -volume
     negative = volume[body] < 0
-    if not negative.any() or negative.all():
+    if not negative.any():
         return faces
     around = _winding(vertices, faces[~negative], vertices[faces[negative]].mean(axis=1)) > INSIDE
     size = np.bincount(body[negative], minlength=len(volume))
-    exposed = np.bincount(body[negative], ~around, len(volume)) > 0.01 * size
+    exposed = np.bincount(body[negative], ~around, len(volume)) > MAX_EXPOSED * size
     flip = negative & exposed[body]
     faces[flip] = faces[flip][:, ::-1]
     return faces
@@ -487,8 +487,8 @@ def _winding(vertices: Float64Array, faces: Int64Array, points: Float64Array) ->
 
 def _areas(vertices: Float64Array, faces: Int64Array) -> Float64Array:
     corners = vertices[faces]
-    area: Float64Array = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    return area
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.asarray(np.linalg.norm(across, axis=1) / 2, np.float64)
 
 
 def _is_even(faces: Int64Array) -> BoolArray:
@@ -505,7 +505,7 @@ def _drop_unused_vertices(vertices: npt.NDArray[Any], faces: npt.NDArray[Any]) -
 def _components(one: npt.NDArray[Any], other: npt.NDArray[Any], count: int) -> Int64Array:
     """(count,): the number of the connected component of each node, given its links."""
     links = coo_matrix((np.ones(len(one), np.int8), (one, other)), (count, count))
-    return connected_components(links, directed=False)[1].astype(np.int64)
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
 
 
 def _count(number: np.integer[Any] | int, noun: str) -> str:
