@@ -24,8 +24,9 @@ def drawn(name: str, seed: int) -> Any:
 
 
 def size(solid: Manifold) -> npt.NDArray[np.float64]:
-    low, high = np.split(np.array(solid.bounding_box()), 2)
-    return np.subtract(high, low)
+    low, high = np.array(solid.bounding_box(), np.float64).reshape(2, 3)
+    extent: npt.NDArray[np.float64] = high - low
+    return extent
 
 
 def test_no_assembly_contains_a_part_of_a_held_out_family() -> None:

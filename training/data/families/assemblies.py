@@ -132,7 +132,7 @@ def draw_machine_assembly(rng: np.random.Generator) -> MachineAssembly:
         cell=cell,
         depth=cell * uniform(rng, 0.8, 1.5),
         base=pick(rng, ("plate", "table", "rails", "cabinet")),
-        base_height=cell * uniform(rng, 0.5, 1.6),
+        base_height=cell * uniform(rng, 0.4, 1.1),
         children=tuple(Child(name, integer(rng, 0, 2**31 - 1), uniform(rng, 0.55, 1.0), integer(rng, 0, 3)) for name in names),
         links=tuple(
             Link(

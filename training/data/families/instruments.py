@@ -1322,9 +1322,9 @@ def _pliers(p: HandTool) -> Manifold:
     pivot = centred_cylinder(1.2 * h, 0.95 * h, 40)
     path = [
         (0.0, 0.0, 0.0),
-        (-0.14 * length, 0.05 * length, 0.0),
-        (-0.4 * length, 0.07 * length, 0.0),
-        (-0.7 * length, 0.03 * length, 0.0),
+        (-0.14 * length, 0.07 * length, 0.0),
+        (-0.4 * length, 0.11 * length, 0.0),
+        (-0.7 * length, 0.08 * length, 0.0),
     ]
     half = union([jaw, swept_ball(path, 0.55 * h, 16), swept_ball(path[1:], 0.75 * h, 16)])
     other = half.mirror((0, 1, 0))
