@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -15,6 +16,7 @@ from tests.training.shapenet_fixtures import (
     CHAIR,
     TABLE,
     armchair,
+    thin_frame,
     write_occnet_pictures,
     write_r2n2,
     write_shapenet_v1,
@@ -247,6 +249,18 @@ def test_a_placement_is_found_from_the_pictures(tmp_path, make, scale, location)
     size = np.linalg.norm(np.ptp(vertices, axis=0))
     assert found.scale == pytest.approx(scale, rel=0.002)
     assert np.linalg.norm(found.scale * labelled + found.location - vertices, axis=1).max() < 0.002 * size
+
+
+@pytest.mark.parametrize("make", [armchair, thin_frame])
+def test_a_renderers_smoothing_hardly_moves_a_placement(tmp_path, make):
+    vertices, faces = make()
+    write_r2n2(tmp_path, str(MODEL), vertices, faces, views=VIEWS)
+    smoothed = []
+    for picture in Renderings(tmp_path).views(MODEL):
+        alpha = cv2.GaussianBlur(picture.rgba[..., 3], (0, 0), 0.5)
+        smoothed.append(Picture(np.dstack([picture.rgba[..., :3], alpha]), picture.camera))
+    found = fit_placement(ClosedMesh((2 * vertices).astype(np.float32), faces), smoothed)
+    assert np.linalg.norm(2 * found.scale * vertices + found.location - vertices, axis=1).max() < 0.002
 
 
 def test_pictures_that_show_no_edges_place_nothing(archive):

@@ -15,7 +15,6 @@ from embreex.rtcore_scene import EmbreeScene
 from scipy.optimize import least_squares
 from scipy.spatial import ConvexHull, QhullError
 
-from model.image import silhouette_box
 from training.data.readers.labels import Placement
 from training.data.readers.r2n2 import ExternalCamera, Picture
 from training.errors import UnreadableModel
@@ -178,11 +177,21 @@ class _Mesh:
 
 
 def _alpha_edges(alpha: npt.NDArray[np.float32]) -> Float64Array:
-    """(H, W) in [0, 1] -> left, top, right and bottom of what is visible (4,), pixels."""
-    box = silhouette_box(alpha)
-    if box is None:
+    """(H, W) in [0, 1] -> left, top, right and bottom of the object (4,), pixels; at a picture's border 0 or its size."""
+    if not (alpha > 0.5).any():
         raise UnreadableModel("picture: expected an object in it, found it transparent")
-    return np.array([box.left, box.top, box.right, box.bottom])
+    across, along = alpha.max(axis=0), alpha.max(axis=1)
+    return np.array([_rise(across), _rise(along), len(across) - _rise(across[::-1]), len(along) - _rise(along[::-1])], np.float64)
+
+
+def _rise(profile: npt.NDArray[np.float32]) -> float:
+    """Where (n,) pixel values first rise to half of the highest: a place that a renderer's smoothing hardly moves."""
+    half = profile.max() / 2
+    first = int(np.argmax(profile >= half))
+    if first == 0:
+        return 0.0
+    before, after = profile[first - 1 : first + 1]
+    return float(first - 0.5 + (half - before) / (after - before))
 
 
 def _extreme_points(points: FloatArray) -> Float64Array:
