@@ -117,7 +117,7 @@ def test_an_unknown_family_is_an_error_that_lists_the_known_ones(function: Calla
 
 def test_ranges_are_told_with_their_units_and_words() -> None:
     bolt = parameter_ranges("bolt")
-    assert bolt["thread"] == "M10, M12, M16, M20, M24, M3, M30, M4, M5, M6, M8"
+    assert bolt["thread"] == "M3, M4, M5, M6, M8, M10, M12, M16, M20, M24, M30"
     assert bolt["form"] == "flanged, hex, socket, stud"
     assert bolt["head_washer"] == "yes, no"
     assert bolt["length"].endswith(" mm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -55,7 +56,7 @@ def _range(key: str, values: list[Any]) -> str:
     if isinstance(given[0], bool):
         told = ", ".join(word for word, flag in (("yes", True), ("no", False)) if flag in given)
     elif isinstance(given[0], str):
-        told = _listed(list(dict.fromkeys(sorted(given))))
+        told = _listed(sorted(set(given), key=_by_number))
     elif isinstance(given[0], tuple):
         counts = [len(value) for value in given]
         told = f"{_span(min(counts), max(counts))} entries"
@@ -70,6 +71,11 @@ def _listed(words: list[str]) -> str:
     return f"{', '.join(words[: MOST_WORDS - 1])} and {len(words) - MOST_WORDS + 1} more"
 
 
+def _by_number(word: str) -> list[tuple[int, str]]:
+    """A sorting key that puts M6 before M10."""
+    return [(int(piece), "") if piece.isdigit() else (0, piece) for piece in re.split(r"(\d+)", word)]
+
+
 def _span(low: float, high: float) -> str:
     first, last = f"{low:.3g}", f"{high:.3g}"
     return first if first == last else f"{first}–{last}"
@@ -77,7 +83,7 @@ def _span(low: float, high: float) -> str:
 
 def _unit(key: str) -> str:
     """The unit that a float's name tells: `Family.draw` has the rule."""
-    name = key.removesuffix("[]")
+    name = key.rstrip("[]")
     for suffix, unit in (("_degrees", "°"), ("_turns", " turns"), ("_ratio", ""), ("_ratios", "")):
         if name.endswith(suffix):
             return unit

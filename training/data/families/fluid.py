@@ -344,7 +344,7 @@ def draw_hydraulic_cylinder(rng: np.random.Generator) -> HydraulicCylinder:
     return HydraulicCylinder(
         series=series,
         bore=bore,
-        rod_diameter=pick(rng, table[bore].rods),
+        rod_diameter=float(pick(rng, table[bore].rods)),
         stroke=table[bore].bore * uniform(rng, 1.0, 2.6),
         extension_ratio=uniform(rng, 0.2, 0.9),
         tie_rods=series == "pneumatic" or chance(rng, 0.4),
