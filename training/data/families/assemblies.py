@@ -43,6 +43,7 @@ from training.data.families.solids import (
     union,
     upright,
 )
+from training.data.families.standards import MOTOR_FRAMES
 
 # What stands on a free arrangement. Families held out for validation or test must not appear here.
 CHILDREN: dict[str, Family] = {
@@ -259,8 +260,9 @@ def _middle_and_top(solid: Manifold) -> Point3:
 
 @dataclass(frozen=True)
 class PumpSkid:
-    """Motor, coupling guard and volute pump along x on a base frame, in mm; `shaft` is the axis height above the frame."""
+    """Motor of an IEC frame, coupling guard and volute pump along x on a base, in mm; `shaft` is the axis height above it."""
 
+    frame: str
     shaft: float
     motor_radius: float
     motor_length: float
@@ -279,9 +281,11 @@ class PumpSkid:
 
 
 def draw_pump_skid(rng: np.random.Generator) -> PumpSkid:
-    shaft = uniform(rng, 132, 280)
+    frame = pick(rng, tuple(name for name, row in MOTOR_FRAMES.items() if row.H >= 90))
+    shaft = MOTOR_FRAMES[frame].H
     volute = shaft * uniform(rng, 0.7, 0.95)
     return PumpSkid(
+        frame=frame,
         shaft=shaft,
         motor_radius=shaft * uniform(rng, 0.65, 0.95),
         motor_length=shaft * uniform(rng, 1.8, 3.0),
@@ -301,13 +305,13 @@ def draw_pump_skid(rng: np.random.Generator) -> PumpSkid:
 
 
 def build_pump_skid(p: PumpSkid) -> Manifold:
-    z = p.beam + p.shaft
+    iec, z = MOTOR_FRAMES[p.frame], p.beam + p.shaft
     total = p.motor_length + p.guard_length + p.volute_width + 0.6 * p.shaft
     motor_end = p.motor_length
     motor = finned_motor(p.motor_radius, p.motor_length, p.fins).translate((0, 0, z))
     foot_height = p.shaft - 0.3 * p.motor_radius
     feet = [
-        block(0.18 * p.motor_length, 1.5 * p.motor_radius, foot_height).translate((place * p.motor_length, 0, p.beam - 1))
+        block(0.18 * p.motor_length, 1.15 * iec.A, foot_height).translate((place * p.motor_length, 0, p.beam - 1))
         for place in (0.22, 0.78)
     ]
     guard_radius = 0.4 * p.shaft
@@ -318,7 +322,7 @@ def build_pump_skid(p: PumpSkid) -> Manifold:
         ]
     )
     guard = guard.scale((0.9, 1, 1)).translate((motor_end + p.guard_length / 2, 0, 0))
-    shaft = along_x(cylinder(0.14 * p.shaft, p.guard_length + 0.4 * p.shaft, 28)).translate((motor_end - 0.2 * p.shaft, 0, z))
+    shaft = along_x(cylinder(iec.D / 2, p.guard_length + 0.4 * p.shaft, 28)).translate((motor_end - 0.2 * p.shaft, 0, z))
     parts = [motor, *feet, guard, shaft, *_skid_frame(p, total), _skid_pump(p).translate((motor_end + p.guard_length, 0, z))]
     if p.panel:
         post = block(0.2 * p.shaft, 0.2 * p.shaft, 2.0 * p.shaft)
