@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from model.mesh import Mesh
 from training.sampling.voxels import MAX_FACES, VoxelSolid
@@ -52,8 +53,6 @@ def test_distances_are_good_to_a_fraction_of_a_voxel(distance, rms_near, rms_awa
 
 def test_smoothing_beats_the_stairs():
     """The plain transform, which takes half a voxel off the distance between centres, is twice as far out."""
-    from scipy import ndimage
-
     solid = voxelise(sphere, 64)
     outward, inward = (ndimage.distance_transform_edt(side) for side in (~solid.occupied, solid.occupied))
     plain = np.where(solid.occupied, 0.5 - inward, outward - 0.5)

@@ -99,7 +99,7 @@ def _placement(folder: Path, labelled: Arrays, cloud: Arrays) -> Placement:
         ):
             raise UnreadableModel(f"{path}: expected loc (3,) and a positive scale, finite, found {location} and {scale}")
         placements.append(np.array([*location, scale.item()], np.float64))
-    if not np.allclose(*placements, rtol=1e-5, atol=1e-6):
+    if not np.allclose(placements[0], placements[1], rtol=1e-5, atol=1e-6):
         raise UnreadableModel(f"{folder}: expected one loc and scale in both files, found {placements[0]} and {placements[1]}")
     return Placement(float(placements[0][3]), placements[0][:3])
 
