@@ -17,6 +17,7 @@ from training.data.families.solids import (
     pipe_flange,
     sprocket_outline,
     sprocket_tip_radius,
+    swept_disc,
     thread,
     vee_groove,
 )
@@ -255,6 +256,17 @@ def test_a_thread_has_the_volume_of_its_profile() -> None:
     assert solid.volume() == pytest.approx(area * facets * length, rel=2e-3)
     assert solid.genus() == 0
     assert solid.bounding_box() == pytest.approx((-5, -5, 0, 5, 5, 30), abs=0.01)
+
+
+def test_a_coil_has_the_volume_of_its_wire() -> None:
+    radius, wire, pitch, turns, segments = 20.0, 2.0, 9.0, 5, 12
+    angles = np.linspace(0, 2 * math.pi * turns, 60 * turns + 1)
+    path = [(radius * math.cos(a), radius * math.sin(a), pitch * a / (2 * math.pi)) for a in angles]
+    section = segments / 2 * wire**2 * math.sin(2 * math.pi / segments)
+    length = turns * math.hypot(2 * math.pi * radius, pitch)
+    coil = swept_disc(path, wire, segments)
+    assert coil.volume() == pytest.approx(section * length, rel=5e-3)
+    assert coil.genus() == 0
 
 
 def test_a_nut_is_a_hexagon_with_its_corners_turned_off() -> None:

@@ -16,7 +16,7 @@ from training.data.families.solids import (
     disc,
     nut,
     screw_head,
-    swept_ball,
+    swept_disc,
     threaded_end,
     torus,
     tube,
@@ -122,7 +122,7 @@ def draw_coil_spring(rng: np.random.Generator) -> CoilSpring:
 
 
 def build_coil_spring(p: CoilSpring) -> Manifold:
-    steps = round(20 * p.coil_turns)
+    steps = round(24 * p.coil_turns)
     height = p.coil_turns * p.coil_pitch
     angles = np.linspace(0, 2 * math.pi * p.coil_turns, steps + 1)
     radii = p.coil_radius * np.linspace(1, p.taper_ratio, steps + 1)
@@ -130,10 +130,11 @@ def build_coil_spring(p: CoilSpring) -> Manifold:
         (radius * math.cos(a), radius * math.sin(a), height * k / steps)
         for k, (a, radius) in enumerate(zip(angles, radii, strict=True))
     ]
-    coil = swept_ball(path, p.wire_radius, 8)
+    coil = swept_disc(path, p.wire_radius)
     # Ends are closed and lie flat.
     ends = [
-        torus(p.coil_radius * scale, p.wire_radius).translate((0, 0, z)) for scale, z in ((1.0, 0.0), (p.taper_ratio, height))
+        torus(p.coil_radius * scale, p.wire_radius, 48, 12).translate((0, 0, z))
+        for scale, z in ((1.0, 0.0), (p.taper_ratio, height))
     ]
     if not p.seated:
         return union([coil, *ends])

@@ -378,7 +378,10 @@ def _pump_bracket(p: Pump) -> Manifold:
     )
     if p.motor:
         fin = block(0.2 * r, 0.1 * r, 1.3 * r).translate((0, 0, length + 0.15 * r))
-        rear = [cylinder(0.72 * r, 1.6 * r).translate((0, 0, length - 0.1)), *polar(fin, 18, 0.75 * r, turn=True)]
+        cowl = turned([(1.35 * r, 0.86 * r), (1.7 * r, 0.86 * r), (1.78 * r, 0.74 * r)], 56)
+        vents = polar(block(0.3 * r, 0.07 * r, r).translate((0, 0, 1.7 * r)), 12, 0.45 * r, turn=True)
+        vented = subtract(cowl, vents).translate((0, 0, length))
+        rear = [cylinder(0.72 * r, 1.6 * r).translate((0, 0, length - 0.1)), *polar(fin, 18, 0.75 * r, turn=True), vented]
     else:
         end = length + 0.8 * r
         key = centred_block(0.08 * r, 0.08 * r, 0.4 * r).translate((0, 0.15 * r, end - 0.3 * r))

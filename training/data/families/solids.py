@@ -280,6 +280,29 @@ def swept_ball(path: Sequence[Point3], radius: float, segments: int = 16) -> Man
     return union(hull([ball.translate(a), ball.translate(b)]) for a, b in pairwise(path))
 
 
+def swept_disc(path: Sequence[Point3], radius: float, segments: int = 12) -> Manifold:
+    """A round bar along a smooth path that is nowhere upright, with flat ends: the disc stays square to the path."""
+    points = np.asarray(path, float)
+    tangents = np.gradient(points, axis=0)
+    tangents /= np.linalg.norm(tangents, axis=1, keepdims=True)
+    across = np.cross(tangents, [0.0, 0.0, 1.0])
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    upward = np.cross(across, tangents)
+    angles = 2 * math.pi * np.arange(segments) / segments
+    rings = points[:, None] + radius * (np.cos(angles)[:, None] * across[:, None] + np.sin(angles)[:, None] * upward[:, None])
+    index = np.arange(len(points) * segments).reshape(len(points), segments)
+    following = np.roll(index, -1, axis=1)
+    sides = [
+        np.stack([index[:-1], following[1:], following[:-1]], axis=-1),
+        np.stack([index[:-1], index[1:], following[1:]], axis=-1),
+    ]
+    first, last = index[0], index[-1]
+    caps = [(first[0], first[k], first[k + 1]) for k in range(1, segments - 1)]
+    caps += [(last[0], last[k + 1], last[k]) for k in range(1, segments - 1)]
+    faces = np.concatenate([*(side.reshape(-1, 3) for side in sides), np.array(caps)])
+    return Manifold(Mesh(rings.reshape(-1, 3).astype(np.float32), faces.astype(np.uint32)))
+
+
 # Fasteners and holes
 
 
