@@ -51,7 +51,7 @@ RIM = 1e-3
 
 PROBES = 8192  # points at which the winding number is asked
 VAGUE = 0.2  # a winding number this far from a whole one tells little
-MAX_VAGUE_SHARE = 0.3  # volume of which that is so, over the volume inside
+MAX_VAGUE_SHARE = 0.27  # volume of which that is so, over the volume inside
 SHEET_BOUNDARY = 2.0  # boundary length over the root of the area: 3.5 for a disc, 1.8 for a cube without its lid
 SHEET_DOUBT = 0.25
 MAX_EXPOSED = 0.01  # share of a cavity's faces that may reach out of the solid
@@ -475,7 +475,7 @@ def _unit_frame(vertices: Float64Array, faces: Int64Array) -> Float64Array:
     diagonal = float(np.linalg.norm(high - low))
     if (high - low).min() < FLAT * diagonal:
         raise UnusableMesh(f"expected a volume, found a flat box of {' × '.join(f'{side:.3g}' for side in high - low)}")
-    return (vertices - (low + high) / 2) / diagonal
+    return np.asarray((vertices - (low + high) / 2) / diagonal)
 
 
 def _winding(vertices: Float64Array, faces: Int64Array, points: Float64Array) -> Float64Array:
