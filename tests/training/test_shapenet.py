@@ -12,6 +12,7 @@ import pytest
 from manifold3d import Manifold
 from scipy.spatial import cKDTree
 
+from tests.training import label_fixtures
 from tests.training.shapenet_fixtures import (
     CHAIR,
     TABLE,
@@ -23,7 +24,11 @@ from tests.training.shapenet_fixtures import (
     write_shapenet_v2,
 )
 from training.data.index import Refusal
-from training.data.readers.labels import LabelledModel, ModelId, Placement
+from training.data.readers.binvox import BinvoxLabels
+from training.data.readers.hsp import HspLabels
+from training.data.readers.imnet import ImNetLabels
+from training.data.readers.labels import LabelledModel, LabelSource, ModelId, Placement
+from training.data.readers.occnet import OccNetLabels
 from training.data.readers.placement import MovedSolid, Similarity, fit_placement
 from training.data.readers.r2n2 import OccNetPictures, Picture, Renderings
 from training.data.readers.shapenet import ShapeNetCore, ShapeNetModels, with_exact_points
@@ -154,6 +159,75 @@ def test_occnets_pictures_serve_as_well(archive, tmp_path):
     shape = source.prepare(source.listing().items[0], CONFIG)
     assert shape.origin["silhouette_agreement"] > 0.99
     assert np.abs(shape.distance - known_in_object_frame().signed_distance(shape.points_object)).max() < 0.01
+
+
+# All the readers of labels meet the same pictures. Their own fixtures hold a bracket with a diagonal of 1.27; here it is 1.
+
+
+def bracket_in_v1() -> tuple[np.ndarray, np.ndarray]:
+    vertices, faces = label_fixtures.mesh()
+    return vertices / label_fixtures.DIAGONAL, faces
+
+
+def in_bracket(points_object: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Whether points of the object frame are in the bracket, straight from its definition."""
+    low, high = label_fixtures.CORNER, label_fixtures.CORNER + label_fixtures.EXTENT
+    x, y, z = points_object.astype(np.float64).T * np.linalg.norm(high - low)
+    return label_fixtures.inside(np.stack([x, z, -y], axis=1) + (low + high) / 2)
+
+
+@dataclass(frozen=True)
+class Unplaced:
+    """Labels whose placement is kept to themselves."""
+
+    labels: LabelSource
+
+    def models(self):
+        return self.labels.models()
+
+    def read(self, model):
+        return dataclasses.replace(self.labels.read(model), placement=None)
+
+
+def hsp_labels(folder: Path) -> LabelSource:
+    label_fixtures.write_hsp(folder, label_fixtures.MODEL, label_fixtures.voxels(256))
+    return HspLabels(folder)
+
+
+def imnet_labels(folder: Path) -> LabelSource:
+    label_fixtures.write_imnet(folder, f"{CHAIR}_vox256_img_train", [label_fixtures.MODEL], [label_fixtures.voxels(256)], True)
+    return ImNetLabels(folder)
+
+
+def occnet_labels(folder: Path) -> LabelSource:
+    label_fixtures.write_occnet(folder, label_fixtures.MODEL, 20_000, 20_000)
+    return OccNetLabels(folder)
+
+
+def binvox_labels(folder: Path) -> LabelSource:
+    path = folder / str(label_fixtures.MODEL) / "model.binvox"
+    label_fixtures.write_binvox(path, label_fixtures.voxels(32), (0, 0, 0), 1.0)
+    return BinvoxLabels(folder)
+
+
+@pytest.mark.parametrize(
+    ("write", "agreement", "right"),
+    [
+        pytest.param(hsp_labels, 0.99, 0.995, marks=pytest.mark.slow),
+        (imnet_labels, 0.99, 0.99),
+        (occnet_labels, 0.99, 0.99),
+        (binvox_labels, 0.96, 0.98),
+    ],
+)
+def test_labels_of_every_format_are_placed_by_the_pictures(tmp_path, write, agreement, right):
+    write_r2n2(tmp_path / "renderings", str(label_fixtures.MODEL), *bracket_in_v1(), views=VIEWS)
+    labels = write(tmp_path / "labels")
+    source = ShapeNetModels(pictures=Renderings(tmp_path / "renderings"), labels=Unplaced(labels))
+    [item] = source.listing().items
+    shape = source.prepare(item, dataclasses.replace(CONFIG, near_points=100, uniform_points=3000))
+    assert shape.origin["silhouette_agreement"] > agreement
+    uniform = slice(shape.near_count, None)
+    assert ((shape.distance < 0) == in_bracket(shape.points_object))[uniform].mean() > right
 
 
 # ShapeNetCore
