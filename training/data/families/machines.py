@@ -120,9 +120,9 @@ def _motor_fins(p: ElectricMotor, sizes: _MotorSizes) -> list[Manifold]:
     # Cast frames: upright and level fins, cut to a round outline.
     pitch = 2 * (r + height) / (p.fins / 2)
     span = 2 * (r + height)
-    places = [pitch * (k + 0.5) for k in range(-(p.fins // 4), p.fins // 4) if abs(pitch * (k + 0.5)) < 0.62 * r]
-    bars = [centred_block(0.4 * pitch, span, length).translate((x, 0, low + length / 2)) for x in places]
-    bars += [centred_block(span, 0.4 * pitch, length).translate((0, y, low + length / 2)) for y in places]
+    places = [pitch * (k + 0.5) for k in range(-(p.fins // 4), p.fins // 4) if abs(pitch * (k + 0.5)) < 0.56 * r]
+    bars = [centred_block(0.5 * pitch, span, length).translate((x, 0, low + length / 2)) for x in places]
+    bars += [centred_block(span, 0.5 * pitch, length).translate((0, y, low + length / 2)) for y in places]
     return [union(bars) ^ cylinder(r + height, length, 64).translate((0, 0, low))]
 
 
