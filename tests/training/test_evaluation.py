@@ -155,7 +155,10 @@ def head_on_prepared():
 
 @pytest.mark.parametrize("camera_kind", ["pinhole", "orthographic"])
 def test_the_truth_lies_in_the_frame_of_the_crop_that_serving_makes(tiny_set, camera_kind):
-    """Its silhouette box is the served crop's: centred, its longer side 0.9, to within half a pixel of the picture (a corner covers little of its last one)."""
+    """Its silhouette box is the served crop's: centred, its longer side 0.9, to within half a pixel of the picture.
+
+    A pointed corner covers little of its last pixel.
+    """
     for file in tiny_set.files("test"):
         shape = PreparedShape.read(file)
         photo = shape_photo(shape, 0)

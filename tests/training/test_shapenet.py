@@ -1,6 +1,7 @@
 """ShapeNet folders in their public layouts become prepared shapes whose labels and pictures are those of the known solid."""
 
 import dataclasses
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy.typing as npt
 import pytest
 from manifold3d import Manifold
 from scipy.spatial import cKDTree
+from typer.testing import CliRunner
 
+from app.cli import build
 from tests.training import label_fixtures
 from tests.training.shapenet_fixtures import (
     CHAIR,
@@ -23,7 +26,7 @@ from tests.training.shapenet_fixtures import (
     write_shapenet_v1,
     write_shapenet_v2,
 )
-from training.data.index import Refusal
+from training.data.index import DataIndex, Refusal
 from training.data.readers.binvox import BinvoxLabels
 from training.data.readers.hsp import HspLabels
 from training.data.readers.imnet import ImNetLabels
@@ -184,6 +187,9 @@ class Unplaced:
 
     def models(self):
         return self.labels.models()
+
+    def files(self, model):
+        return self.labels.files(model)
 
     def read(self, model):
         return dataclasses.replace(self.labels.read(model), placement=None)
@@ -392,6 +398,9 @@ class ExactLabels:
     def models(self):
         return [MODEL]
 
+    def files(self, model):
+        return []
+
     def read(self, model):
         vertices, faces = armchair()
         points = np.random.default_rng(0).uniform(-0.5, 0.5, (20_000, 3))
@@ -426,6 +435,9 @@ class Names:
 
     def fingerprint(self, model):
         return ""
+
+    def files(self, model):
+        return []
 
 
 def listed(pictures, labels, **options):
@@ -480,7 +492,35 @@ def test_fingerprints_tell_folders_apart(archive):
     assert source_of(archive, archive.v1).listing().items[0].fingerprint == first
 
 
+def test_another_mesh_in_the_same_place_is_another_fingerprint(archive, tmp_path):
+    write_shapenet_v1(tmp_path, str(MODEL), *armchair())
+    before = source_of(archive, tmp_path).listing().items[0].fingerprint
+    write_shapenet_v1(tmp_path, str(MODEL), *pyramid())
+    assert source_of(archive, tmp_path).listing().items[0].fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("labels", "files"),
+    [
+        (ShapeNetCore(Path("a")), ["armchair/model.obj", "armchair/models/model_normalized.obj"]),
+        (HspLabels(Path("a")), ["armchair.mat"]),
+        (BinvoxLabels(Path("a")), ["armchair/model.binvox"]),
+        (OccNetLabels(Path("a")), ["armchair/points.npz", "armchair/pointcloud.npz"]),
+    ],
+)
+def test_labels_say_what_they_are_read_from(labels, files):
+    assert labels.files(MODEL) == [Path("a") / CHAIR / name for name in files]
+
+
 # What prepare says
+
+
+def test_what_was_done_to_a_mesh_is_remarked_on(archive, tmp_path):
+    vertices, faces = armchair()
+    write_shapenet_v1(tmp_path, str(MODEL), vertices, faces[:, ::-1])
+    source = source_of(archive, tmp_path)
+    shape = source.prepare(source.listing().items[0], dataclasses.replace(CONFIG, views=1))
+    assert any("turned" in remark for remark in shape.origin[REPAIRS])
 
 
 def test_too_few_pictures_are_refused(archive):
@@ -510,3 +550,32 @@ def test_unusual_views_are_remarked_on(tmp_path):
         "deeper than the query volume in views 0",
         "object cut off by the picture's border in views 2",
     ]
+
+
+# The command
+
+
+def imported(*arguments: object):
+    sizes = ("--views", 2, "--image-size", 32, "--near-points", 50, "--uniform-points", 50, "--workers", 1)
+    return CliRunner().invoke(build(), ["data", "import", *map(str, (*arguments, *sizes))])
+
+
+def test_the_command_joins_pictures_and_labels(archive, tmp_path):
+    out = tmp_path / "set"
+    result = imported("--renderings", archive.renderings, "--meshes", archive.v1, "--out", out)
+    assert result.exit_code == 0, result.output
+    [entry] = DataIndex.read(out).entries
+    assert (entry.family, entry.source["model"], entry.licence) == ("chair", "armchair", "LicenseRef-ShapeNet")
+
+
+def test_the_command_wants_one_kind_of_labels_and_pictures(archive, tmp_path):
+    out = ("--out", tmp_path / "set")
+    for arguments, told in (
+        (("--renderings", archive.renderings), "expected labels from one of"),
+        (("--renderings", archive.renderings, "--meshes", archive.v1, "--hsp", archive.v2), "found 2 of them"),
+        (("--meshes", archive.v1), "expected pictures from"),
+        (("--renderings", tmp_path / "nowhere", "--meshes", archive.v1), "expected a folder"),
+    ):
+        result = imported(*arguments, *out)
+        assert result.exit_code == 2
+        assert told in " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.output).split())

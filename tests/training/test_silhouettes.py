@@ -45,6 +45,9 @@ class Known:
     def models(self):
         return [ModelId(CHAIR, self.model)]
 
+    def files(self, model):
+        return []
+
     def read(self, model):
         vertices, faces = MODELS[self.model]()
         outward = faces if np.linalg.det(self.turned) > 0 else np.ascontiguousarray(faces[:, ::-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def export_parts(
     unknown = sorted(set(formats) - set(WRITERS)) + sorted(set(names or ()) - set(FAMILIES))
     if unknown:
         raise ValueError(f"expected formats among {', '.join(WRITERS)} and known families, found {', '.join(unknown)}")
-    files = []
+    files: list[Path] = []
     for family in names or tuple(FAMILIES):
         (directory / family).mkdir(parents=True, exist_ok=True)
         for number in range(parts):
@@ -60,7 +61,8 @@ def export_parts(
 def _portrait(name: str, seed: int) -> npt.NDArray[np.uint8]:
     """One photograph of a part, (S, S, 3)."""
     part = make_part(name, seed)
-    [view] = render_views(part.vertices, part.faces, part.vertices, 1, PICTURE_SIDE, np.random.default_rng(seed))
+    rng = np.random.default_rng([zlib.crc32(name.encode()), seed])
+    [view] = render_views(part.vertices, part.faces, part.vertices, 1, PICTURE_SIDE, rng)
     return photograph_on_backdrop(view.image, view.shadow)
 
 

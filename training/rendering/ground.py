@@ -25,6 +25,7 @@ CANDIDATES = 10  # directions offered for each one chosen; no Fibonacci number, 
 LAMP_BLUR = 0.25  # roughness that mirrors lamps as wide as the rays resolve them
 GAMMA = 2.2
 LIFT = 1e-3
+ROWS = 4  # of rays through each row of pixels: seen at a grazing angle, the ground changes much within one
 CLEARANCE = 0.02  # an eye nearer to the plane sees no ground worth shading
 
 
@@ -53,15 +54,15 @@ class Ground:
         """
         if not self.seen_by(camera):
             return np.full((size, size), 255, np.uint8)
-        rows, columns = np.divmod(np.arange(size * size), size)
-        rays = camera.directions(np.stack([columns, rows], axis=1) + np.float32(0.5), size)
+        rows, columns = np.divmod(np.arange(ROWS * size * size), size)
+        rays = camera.directions(np.stack([columns, rows / ROWS], axis=1) + np.array([0.5, 0.5 / ROWS]), size)
         fall = np.minimum(rays[:, 2], np.float32(-1e-6))
         reach = np.float32(self.height - camera.eye[2]) / fall
         cell = self._cells(camera.eye[:2].astype(np.float32) + rays[:, :2] * reach[:, None])
         nowhere = (rays[:, 2:] > -1e-4) | (np.abs(cell) > 2 * CELLS)
-        across, along = np.where(nowhere, np.float32(-10), cell - np.float32(0.5)).T.reshape(2, size, size)
+        across, along = np.where(nowhere, np.float32(-10), cell - np.float32(0.5)).T.reshape(2, ROWS * size, size)
         light = cv2.remap(self._display_light, across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=1.0)
-        return np.asarray(light * 255 + 0.5).astype(np.uint8)
+        return np.asarray(light.reshape(size, ROWS, size).mean(axis=1) * 255 + 0.5).astype(np.uint8)
 
     def light_at(self, places: Float32Array) -> Float32Array:
         """The map's value at (..., 2) positions x, y -> (...)."""

@@ -50,9 +50,13 @@ class BinvoxLabels:
         """Every model that has a file, sorted."""
         return sorted(ModelId(path.parts[-3], path.parts[-2]) for path in self.folder.glob(f"*/*/{MODEL_FILE}"))
 
+    def files(self, model: ModelId) -> Sequence[Path]:
+        """The model's one file."""
+        return [self.folder / model.synset / model.model / MODEL_FILE]
+
     def read(self, model: ModelId) -> LabelledModel:
         """The voxels as a solid; `UnreadableModel` when the file is missing, damaged or empty of voxels."""
-        path = self.folder / model.synset / model.model / MODEL_FILE
+        [path] = self.files(model)
         voxels = read_binvox(path)
         if not voxels.occupied.any():
             raise UnreadableModel(f"{path}: expected occupied voxels, found none")

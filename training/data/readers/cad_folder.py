@@ -30,7 +30,7 @@ class CadFolder:
     unit, up: what files mean that do not say it themselves. manifest: a CSV file with a column `file` (relative to the folder)
     and any of family, kind, split, unit, up, licence, attribution; where it is given, files that it does not name are ignored.
     Files under one of `without_licences` are ignored too.
-    Without a manifest, a file's family is its first folder, or its own name up to the first digit, and families are split by `seed`.
+    Without a manifest, a file's family is its first folder, or its own name up to the first digit; `seed` draws the splits.
     """
 
     directory: Path
@@ -46,7 +46,7 @@ class CadFolder:
         paths = sorted(path for path in self.directory.rglob("*") if path.is_file() and path != self.manifest)
         rows = None if self.manifest is None else read_manifest(self.manifest)
         wanted: list[tuple[str, dict[str, str]]] = []
-        ignored, rejected = [], []
+        ignored = []
         for path in paths:
             name = path.relative_to(self.directory).as_posix()
             if path.suffix.lower() not in SUFFIXES:
@@ -57,8 +57,8 @@ class CadFolder:
                 ignored.append(Refusal(name=name, reason=f"licence {rows[name]['licence']}"))
             else:
                 wanted.append((name, {} if rows is None else rows[name]))
-        for name in sorted(set(rows or ()) - {path.relative_to(self.directory).as_posix() for path in paths}):
-            rejected.append(Refusal(name=name, reason="named in the manifest, but there is no such file"))
+        missing = set(rows or ()) - {path.relative_to(self.directory).as_posix() for path in paths}
+        rejected = [Refusal(name=name, reason="named in the manifest, but there is no such file") for name in sorted(missing)]
         families = [row.get("family") or family_of(name) for name, row in wanted]
         splits = split_families(families, self.seed)
         items = [

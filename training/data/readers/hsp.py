@@ -47,9 +47,13 @@ class HspLabels:
         found = (ModelId(path.parent.name, path.stem) for path in self.folder.glob("*/*.mat"))
         return sorted(set(found) - set(DROPPED))
 
+    def files(self, model: ModelId) -> Sequence[Path]:
+        """The model's one file."""
+        return [self.folder / model.synset / f"{model.model}.mat"]
+
     def read(self, model: ModelId) -> LabelledModel:
         """The voxels as a solid; `UnreadableModel` when the file is missing, damaged or empty of voxels."""
-        path = self.folder / model.synset / f"{model.model}.mat"
+        [path] = self.files(model)
         occupied = read_blocked_voxels(path)
         if not occupied.any():
             raise UnreadableModel(f"{path}: expected occupied voxels, found none")

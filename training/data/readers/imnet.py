@@ -69,6 +69,10 @@ class ImNetLabels:
         """Every listed model, sorted; `UnreadableModel` when a list is missing or has a line that names no model."""
         return sorted(self._rows)
 
+    def files(self, model: ModelId) -> Sequence[Path]:
+        """The HDF5 file that holds the model among others."""
+        return [self._rows[model][0]]
+
     def read(self, model: ModelId) -> LabelledModel:
         """The voxels as a solid, and the labelled points; `UnreadableModel` names the file and what is wrong with it.
 

@@ -1,7 +1,7 @@
 """Sharded archives of licensed triangle meshes: `manifest.csv` with one row a shape, and compressed `.npz` shards beside it.
 
-A shard holds the shapes' vertices (uint16, steps of 1/65535 of the shape's box) and faces (uint16), both as differences to the row
-before modulo 65536; `voff` and `foff` (n + 1,) say where a shape starts, `box` (n, 2, 3) float32 where it lies.
+A shard holds the shapes' vertices (uint16, steps of 1/65535 of the shape's box) and faces (uint16), both as differences to
+the row before, modulo 65536; `voff` and `foff` (n + 1,) say where a shape starts, `box` (n, 2, 3) float32 where it lies.
 """
 
 from __future__ import annotations

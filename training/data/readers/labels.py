@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -40,12 +41,14 @@ class LabelledModel:
     placement: None when the data set does not say; it is then fitted to the pictures.
     exact_points (n, 3) float32, label frame, and exact_occupancy (n,) bool: points whose labels the data set itself gives.
     They go before distances that were derived from them.
+    notes: what had to be done to its triangles, in words.
     """
 
     solid: Solid
     placement: Placement | None = None
     exact_points: npt.NDArray[np.float32] | None = None
     exact_occupancy: npt.NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class LabelSource(Protocol):
@@ -53,6 +56,10 @@ class LabelSource(Protocol):
 
     def models(self) -> Sequence[ModelId]:
         """What there is, sorted."""
+        ...
+
+    def files(self, model: ModelId) -> Sequence[Path]:
+        """What a model is read from, whether it is there or not."""
         ...
 
     def read(self, model: ModelId) -> LabelledModel:

@@ -46,6 +46,10 @@ class OccNetLabels:
         """Every model that has a point cloud, sorted."""
         return sorted(ModelId(path.parts[-3], path.parts[-2]) for path in self.folder.glob(f"*/*/{CLOUD_FILE}"))
 
+    def files(self, model: ModelId) -> Sequence[Path]:
+        """The model's points and its point cloud."""
+        return [self.folder / model.synset / model.model / name for name in (POINTS_FILE, CLOUD_FILE)]
+
     def read(self, model: ModelId) -> LabelledModel:
         """The point cloud as a solid, and the labelled points; `UnreadableModel` names the file and what is wrong with it."""
         folder = self.folder / model.synset / model.model

@@ -23,7 +23,7 @@ from training.data.preparation import FIT_POINTS, POINTS_STREAM, VIEWS_STREAM, S
 from training.data.readers.cad import UnreadableCad, read_cad
 from training.data.readers.labels import LabelledModel, LabelSource, ModelId, Placement
 from training.data.readers.placement import MovedSolid, Similarity, fit_placement
-from training.data.readers.r2n2 import Picture, PictureSource, crop_picture, models_below
+from training.data.readers.r2n2 import Picture, PictureSource, crop_picture, models_below, stamp
 from training.data.readers.splits import SplitLists
 from training.data.sets import REPAIRS, Item, Listing, RejectedShape, SetConfig
 from training.data.shapes import PreparedShape
@@ -79,16 +79,25 @@ class ShapeNetCore:
     def models(self) -> list[ModelId]:
         return sorted({*models_below(self.folder, V1_FILE), *models_below(self.folder, V2_FILE)})
 
+    def files(self, model: ModelId) -> list[Path]:
+        """Both versions of the model."""
+        return [self.folder / model.synset / model.model / name for name in (V1_FILE, V2_FILE)]
+
     def read(self, model: ModelId) -> LabelledModel:
         """One mesh, wound outward; `UnreadableModel` when there is none, or it is damaged, or bounds no volume."""
-        place = self.folder / model.synset / model.model
-        if (place / V1_FILE).is_file():
-            return LabelledModel(read_obj(place / V1_FILE, np.eye(3)), Placement(1.0, np.zeros(3)))
-        return LabelledModel(read_obj(place / V2_FILE, V2_TO_V1))
+        version_1, version_2 = self.files(model)
+        if version_1.is_file():
+            solid, notes = read_obj(version_1, np.eye(3))
+            return LabelledModel(solid, Placement(1.0, np.zeros(3)), notes=notes)
+        solid, notes = read_obj(version_2, V2_TO_V1)
+        return LabelledModel(solid, notes=notes)
 
 
-def read_obj(path: Path, rotation: Float64Array) -> Stored:
-    """The triangles of an OBJ file, turned by rotation (3, 3) and wound outward; materials and textures are not looked at."""
+def read_obj(path: Path, rotation: Float64Array) -> tuple[Stored, tuple[str, ...]]:
+    """The triangles of an OBJ file, turned by rotation (3, 3) and wound outward, and what was done to them.
+
+    Materials and textures are not looked at.
+    """
     try:
         mesh = read_cad(path)
         oriented = orient(mesh.vertices @ rotation.T, mesh.faces)
@@ -97,7 +106,7 @@ def read_obj(path: Path, rotation: Float64Array) -> Stored:
     except UnusableMesh as error:
         raise UnreadableModel(f"{path}: {error}") from error
     exact = WindingMesh(oriented.vertices.astype(np.float32), oriented.faces, oriented.hidden)
-    return Stored(*stored_surface(exact.vertices, exact.faces), exact)
+    return Stored(*stored_surface(exact.vertices, exact.faces), exact), (*mesh.notes, *oriented.repairs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +167,7 @@ class ShapeNetModels:
             "model": model.model,
             "placement": {"scale": placement.scale, "location": placement.location.tolist()},
             "silhouette_agreement": round(agreement, 4),
-            REPAIRS: _remarks(chosen, [view.camera for view in views], solid),
+            REPAIRS: [*labelled.notes, *_remarks(chosen, [view.camera for view in views], solid)],
         }
         return replace(shape, origin=origin)
 
@@ -174,7 +183,8 @@ class ShapeNetModels:
         return {model for model in models if model.synset in wanted}
 
     def _item(self, model: ModelId, split: str) -> Item:
-        made_from = f"{self.pictures!r} {self.labels!r} {self.pictures.fingerprint(model)}"
+        stamps = " ".join(map(stamp, self.labels.files(model)))
+        made_from = f"{self.pictures!r} {self.labels!r} {self.pictures.fingerprint(model)} {stamps}"
         return Item(
             name=_name(model),
             family=CATEGORIES.get(model.synset, model.synset),
