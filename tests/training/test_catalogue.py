@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from training.data.families import FAMILIES, make_part, split_of
 from training.data.index import DataIndex
 from training.data.procedural import shape_seed
 from training.data.readers.cad import read_cad
+from training.data.readers.cad_folder import read_manifest
 from training.data.sheets import BACKDROP, photograph_on_backdrop, sheet_of_set, tile
 from training.errors import TrainingError
 
@@ -56,8 +58,6 @@ def test_a_contact_sheet_shows_parts_and_not_only_backdrop(page):
 
 
 def test_the_committed_page_lists_the_families_of_today():
-    from pathlib import Path
-
     docs = Path(__file__).parents[2] / "docs"
     text = (docs / "catalogue.md").read_text()
     assert set(re.findall(r"^### (\w+)$", text, re.MULTILINE)) == set(FAMILIES)
@@ -92,6 +92,19 @@ def test_formats_take_turns_and_families_have_folders(tmp_path):
         "barrel/barrel-1.stl",
         "barrel/barrel-2.glb",
     ]
+
+
+def test_exported_parts_come_with_a_manifest_that_holds_some_out(tmp_path):
+    export_parts(tmp_path, 10, ("stl",), ("caster",))
+    rows = read_manifest(tmp_path / "parts.csv")
+    assert [row["split"] for row in rows.values()] == [*["train"] * 8, "val", "test"]
+    assert rows["caster/caster-3.stl"] == {
+        "file": "caster/caster-3.stl",
+        "family": "caster",
+        "kind": "other",
+        "split": "train",
+        "unit": "mm",
+    }
 
 
 def test_an_unknown_format_or_family_is_refused_in_words(tmp_path):

@@ -87,7 +87,7 @@ class Killed(Exception):
 
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(finished, tiny_set, tmp_path, monkeypatch):
     """Killed in the fifth step, after the save at the third: the steps since are repeated, with the same batches."""
-    one_step, done = training_loop._step, []
+    one_step, done = training_loop.training_step, []
 
     def die_in_the_fifth(*arguments):
         if len(done) == 4:
@@ -95,7 +95,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(finished, tiny_set,
         done.append(None)
         return one_step(*arguments)
 
-    monkeypatch.setattr(training_loop, "_step", die_in_the_fifth)
+    monkeypatch.setattr(training_loop, "training_step", die_in_the_fifth)
     with pytest.raises(Killed):
         train(CONFIG, tiny_set.directory, tmp_path, CPU)
     assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 3
@@ -155,14 +155,14 @@ def test_bfloat16_steps_stay_finite(tiny_set, tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tiny_set, tmp_path, monkeypatch):
-    one_step, done = training_loop._step, []
+    one_step, done = training_loop.training_step, []
 
     def poisoned(*arguments):
         loss, logits = one_step(*arguments)
         done.append(None)
         return (float("nan") if len(done) == 5 else loss), logits
 
-    monkeypatch.setattr(training_loop, "_step", poisoned)
+    monkeypatch.setattr(training_loop, "training_step", poisoned)
     with pytest.raises(TrainingError, match=r"step 4: expected a finite loss, found nan; last save: .*checkpoint\.pt"):
         train(QUIET, tiny_set.directory, tmp_path, CPU)
     assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 3

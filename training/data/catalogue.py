@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,8 @@ KINDS = {
     "structure": "Plant and building structures",
     "other": "Other",
 }
+MANIFEST_NAME = "parts.csv"
+HELD_OUT = {8: "val", 9: "test"}
 PART_SIZE = 200.0  # millimetres: the longest side of an exported part
 
 
@@ -43,11 +46,15 @@ def write_catalogue(directory: Path, parts: int = 8, names: tuple[str, ...] | No
 def export_parts(
     directory: Path, parts: int, formats: tuple[str, ...], names: tuple[str, ...] | None = None, seed: int = 0
 ) -> list[Path]:
-    """Writes parts of each family as CAD files, millimetres, z up (y up in GLB); formats take turns."""
+    """Writes parts of each family as CAD files, millimetres, z up (y up in GLB); formats take turns.
+
+    `MANIFEST_NAME` beside them says which they are, and holds out the ninth and tenth of every ten parts.
+    """
     unknown = sorted(set(formats) - set(WRITERS)) + sorted(set(names or ()) - set(FAMILIES))
     if unknown:
         raise ValueError(f"expected formats among {', '.join(WRITERS)} and known families, found {', '.join(unknown)}")
     files: list[Path] = []
+    rows: list[tuple[str, ...]] = []
     for family in names or tuple(FAMILIES):
         (directory / family).mkdir(parents=True, exist_ok=True)
         for number in range(parts):
@@ -55,6 +62,10 @@ def export_parts(
             part = make_part(family, shape_seed(seed, number))
             files.append(directory / family / f"{family}-{number}.{suffix}")
             WRITERS[suffix](files[-1], part.vertices * (PART_SIZE / np.ptp(part.vertices, axis=0).max()), part.faces)
+            name = files[-1].relative_to(directory).as_posix()
+            rows.append((name, family, part.kind, HELD_OUT.get(number % 10, "train"), "mm"))
+    with (directory / MANIFEST_NAME).open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "family", "kind", "split", "unit"), *rows])
     return files
 
 
