@@ -42,12 +42,13 @@ check: $(VENV)/.development ## Check format, lint, types and import contracts
 	$(BIN)/mypy --strict app model
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.development ## Measure the latency of a reconstruction
+bench: $(VENV)/.development ## Measure the latency of a reconstruction, and what training data cost
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.data
 
 TRAIN_DEMO := out/train-demo
 train-demo: $(VENV)/.development ## Parts, training, export and evaluation, small: out/train-demo
-	$(BIN)/monotwin data generate --out $(TRAIN_DEMO)/data --shapes 111 --views 6 --image-size 64 --near-points 8000 --uniform-points 6000
+	$(BIN)/monotwin data generate --out $(TRAIN_DEMO)/data --shapes 146 --views 6 --image-size 64 --near-points 8000 --uniform-points 6000
 	$(BIN)/monotwin train training/runs/smoke.toml --data $(TRAIN_DEMO)/data --out $(TRAIN_DEMO)/run
 	$(BIN)/monotwin export $(TRAIN_DEMO)/run/checkpoint.pt --data $(TRAIN_DEMO)/data --out $(TRAIN_DEMO)/bundle
 	$(BIN)/monotwin evaluate $(TRAIN_DEMO)/bundle --data $(TRAIN_DEMO)/data --shapes 3 --resolution 64

@@ -92,7 +92,7 @@ def in_heap(points: np.ndarray) -> np.ndarray:
 
 DAMAGE: dict[str, tuple[Triangles, Callable[[np.ndarray], np.ndarray], str]] = {
     "none": ((VERTICES, FACES), in_bracket, ""),
-    "not welded": (soup(VERTICES, FACES), in_bracket, "welded"),
+    "not welded": (soup(VERTICES, FACES), in_bracket, ""),
     "all flipped": ((VERTICES, FACES[:, ::-1]), in_bracket, "turned 100 % of the faces outward"),
     "30 % flipped": ((VERTICES, flipped(FACES, SOME < 0.3)), in_bracket, "turned"),
     "one side flipped": ((VERTICES, flipped(FACES, LEFT)), in_bracket, "turned"),

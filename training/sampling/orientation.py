@@ -176,7 +176,10 @@ class Edges:
 
 
 def weld(vertices: Float64Array, faces: Int64Array, repairs: list[str]) -> tuple[Float64Array, Int64Array]:
-    """Joins vertices within `WELD` of the diagonal and drops the faces that lose a corner thereby."""
+    """Joins vertices within `WELD` of the diagonal and drops the faces that lose a corner thereby.
+
+    Equal vertices are how formats without shared ones are read, and not worth a word; only points that differ are.
+    """
     used, corner = np.unique(faces, return_inverse=True)
     points, same = np.unique(vertices[used], axis=0, return_inverse=True)
     diagonal = float(np.linalg.norm(points.max(axis=0) - points.min(axis=0)))
@@ -184,8 +187,8 @@ def weld(vertices: Float64Array, faces: Int64Array, repairs: list[str]) -> tuple
     group = _components(pairs[:, 0], pairs[:, 1], len(points))
     _, keeper = np.unique(group, return_index=True)
     faces = group[same.ravel()][corner.ravel()].reshape(-1, 3)
-    if len(keeper) < len(used):
-        repairs.append(f"welded {len(used) - len(keeper):,} vertices")
+    if len(keeper) < len(points):
+        repairs.append(f"welded {len(points) - len(keeper):,} vertices")
     collapsed = (faces == np.roll(faces, 1, axis=1)).any(axis=1)
     if collapsed.any():
         repairs.append(f"dropped {_count(collapsed.sum(), 'face')} without area")
