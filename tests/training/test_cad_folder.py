@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +16,9 @@ from typer.testing import CliRunner
 
 from app.cli import build
 from tests.training import solids
-from training.data.index import DataIndex
+from training.data.index import DataIndex, Refusal
 from training.data.readers.cad_folder import CadFolder, family_of, file_name, read_manifest
-from training.data.sets import SetConfig, build_set
+from training.data.sets import Listing, SetConfig, build_set
 from training.data.shapes import PreparedShape
 from training.data.step import write_step
 from training.errors import TrainingError
@@ -108,6 +113,7 @@ def test_a_manifest_decides_what_is_read_and_what_it_is(tmp_path):
         ("file,unit\na,mm\nb,furlong\n", "line 3: expected unit to be one of .*, found 'furlong'"),
         ("file,unit\na,mm\na,mm\n", "line 3: expected each file once, found a again"),
         ("file\na,b\n", "line 2: expected as many fields as columns"),
+        ("kind,file\nmachine\n", "line 2: expected the name of a file, found none"),
     ],
 )
 def test_a_wrong_manifest_is_refused_in_words(tmp_path, text, message):
@@ -164,3 +170,136 @@ def test_the_commands_exit_code_tells_whether_a_file_was_rejected(tmp_path, bad,
     result = CliRunner().invoke(build(), command)
     assert result.exit_code == code, result.output
     assert ("rejected b.stl" in result.output) == bad
+
+
+def refusals(listing: Listing) -> dict[str, str]:
+    return {refusal.name: refusal.reason for refusal in (*listing.ignored, *listing.rejected)}
+
+
+def test_links_pipes_and_folders_that_cannot_be_entered_are_in_the_report(tmp_path, monkeypatch):
+    folder = tmp_path / "cad"
+    write_mesh(folder / "parts.stl" / "a.ply")  # a folder may have any name
+    write_mesh(tmp_path / "elsewhere" / "b.ply")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "here").symlink_to(folder)
+    (folder / "c.ply").symlink_to(tmp_path / "elsewhere" / "b.ply")
+    (folder / "gone.stl").symlink_to("nowhere.stl")
+    (folder / "loop.stl").symlink_to("loop.stl")
+    (folder / "closed").mkdir()
+    os.mkfifo(folder / "pipe.stl")
+    scandir = os.scandir
+
+    def refuse(place: str) -> Any:
+        if Path(place).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    listing = CadFolder(directory=folder).listing()
+    assert [item.source["file"] for item in listing.items] == ["c.ply", "parts.stl/a.ply"]
+    found = refusals(listing)
+    assert set(found) == {"linked", "here", "gone.stl", "loop.stl", "pipe.stl", "closed"}
+    assert found["closed"] == "expected a readable folder, found: Permission denied"
+    assert {refusal.name for refusal in listing.ignored} == {"linked", "here"}
+
+
+def test_a_file_that_may_not_be_read_costs_only_itself(tmp_path, monkeypatch):
+    for name in ("a.ply", "b.ply"):
+        write_mesh(tmp_path / "cad" / name)
+    open_path = Path.open
+
+    def refuse(path: Path, *arguments: Any, **more: Any) -> Any:
+        if path.name == "a.ply":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_path(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    index = build_set(CadFolder(directory=tmp_path / "cad"), SMALL, tmp_path / "set")
+    assert [entry.source["file"] for entry in index.entries] == ["b.ply"]
+    [refusal] = index.rejected
+    assert refusal.name == "a.ply"
+    assert "Permission denied" in refusal.reason
+
+
+def test_a_file_whose_name_is_no_text_is_prepared_and_reported(tmp_path):
+    folder = tmp_path / "cad"
+    write_mesh(folder / "a.ply")
+    try:
+        (folder / "a.ply").rename(folder / os.fsdecode(b"Schraube_\xfc.ply"))
+    except OSError:
+        pytest.skip("this file system has names of text alone")
+    (folder / os.fsdecode(b"M\xfctter.stl")).touch()
+    sizes = ["--views", "1", "--image-size", "16", "--near-points", "20", "--uniform-points", "20", "--workers", "1"]
+    result = CliRunner().invoke(build(), ["data", "prepare", str(folder), "--out", str(tmp_path / "set"), *sizes])
+    assert result.exit_code == 1, result.output
+    assert r"M\udcfctter.stl" in result.output
+    with (tmp_path / "set" / "report.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["name"]: row["outcome"] for row in csv.DictReader(file)} == {
+            r"Schraube_\udcfc.ply": "kept",
+            r"M\udcfctter.stl": "rejected",
+        }
+    assert len(DataIndex.read(tmp_path / "set").entries) == 1
+
+
+def test_the_report_names_the_files_as_they_lie_in_the_folder(tmp_path):
+    """Also those that can be read and hold no volume, whose reason names no file."""
+    folder = tmp_path / "cad"
+    write_mesh(folder / "シャフト" / "軸.ply")
+    write_mesh(folder / "flat.ply", (BRACKET[0] * np.float32([1, 1, 0]), BRACKET[1]))
+    build_set(CadFolder(directory=folder), SMALL, tmp_path / "set")
+    with (tmp_path / "set" / "report.csv").open(newline="", encoding="utf-8") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert {name: row["outcome"] for name, row in rows.items()} == {"flat.ply": "rejected", "シャフト/軸.ply": "kept"}
+    assert (tmp_path / "set" / rows["シャフト/軸.ply"]["shape"]).is_file()
+
+
+def test_a_set_within_its_own_source_is_not_read(tmp_path):
+    folder = tmp_path / "cad"
+    write_mesh(folder / "a.ply")
+    source = CadFolder(directory=folder, set_folder=folder / "set")
+    first = build_set(source, SMALL, folder / "set")
+    second = build_set(source, SMALL, folder / "set")
+    assert second.entries == first.entries
+    assert second.ignored == (Refusal(name="set", reason="the set that is being made"),)
+    with pytest.raises(TrainingError, match="expected the set in a folder of its own"):
+        CadFolder(directory=folder, set_folder=folder / "set" / "..").listing()
+
+
+def test_a_file_that_the_manifest_names_is_read_whatever_its_name_ends_with(tmp_path):
+    folder = tmp_path / "cad"
+    write_mesh(folder / "a.ply")
+    (folder / "a.ply").rename(folder / "part-17")
+    (folder / "drawing.dwg").write_text("a drawing")
+    manifest = tmp_path / "parts.csv"
+    manifest.write_text("file\npart-17\ndrawing.dwg\n")
+    index = build_set(CadFolder(directory=folder, manifest=manifest), SMALL, tmp_path / "set")
+    assert [entry.source["file"] for entry in index.entries] == ["part-17"]
+    assert [refusal.name for refusal in index.rejected] == ["drawing.dwg"]
+
+
+def test_a_gltf_is_prepared_again_when_its_buffer_changes_and_a_part_when_its_kind_does(tmp_path):
+    folder = tmp_path / "cad"
+    folder.mkdir()
+    for name, content in trimesh.exchange.gltf.export_gltf(trimesh.Scene(trimesh.Trimesh(*BRACKET, process=False))).items():
+        (folder / name).write_bytes(content)
+    manifest = tmp_path / "parts.csv"
+    manifest.write_text("file,kind\nmodel.gltf,component\n")
+    source = CadFolder(directory=folder, manifest=manifest)
+    prints = [source.listing().items[0].fingerprint]
+    for buffer in folder.glob("*.bin"):
+        buffer.write_bytes(buffer.read_bytes()[::-1])
+        prints.append(source.listing().items[0].fingerprint)
+    manifest.write_text("file,kind\nmodel.gltf,machine\n")
+    prints.append(source.listing().items[0].fingerprint)
+    assert len(set(prints)) == len(prints) > 2
+
+
+def test_another_seed_takes_other_pictures(tmp_path):
+    write_mesh(tmp_path / "cad" / "a.ply")
+    shapes = []
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        config = dataclasses.replace(SMALL, seed=seed)
+        index = build_set(CadFolder(directory=tmp_path / "cad", seed=seed), config, tmp_path / name)
+        shapes.append(PreparedShape.read(index.path(index.entries[0])))
+    np.testing.assert_array_equal(shapes[0].points, shapes[1].points)
+    assert not np.array_equal(shapes[0].pose, shapes[2].pose)

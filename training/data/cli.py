@@ -81,7 +81,7 @@ def prepare_command(
     from training.data.sets import SetConfig
 
     config = SetConfig(views=views, image_size=image_size, near_points=near_points, uniform_points=uniform_points, seed=seed)
-    source = _cad_source(folder, manifest, unit, up, seed, tuple(without_licence or ()))
+    source = _cad_source(folder, out, manifest, unit, up, seed, tuple(without_licence or ()))
     _build(source, config, out, workers, max_rejected, seconds_per_file)
 
 
@@ -211,7 +211,7 @@ def sheet_command(
 
 
 def _cad_source(
-    folder: Path, manifest: Path | None, unit: str | None, up: str | None, seed: int, without_licences: tuple[str, ...]
+    folder: Path, out: Path, manifest: Path | None, unit: str | None, up: str | None, seed: int, without_licences: tuple[str, ...]
 ) -> Source:
     from training.data.readers.cad import METRES
     from training.data.readers.cad_folder import CadFolder
@@ -223,7 +223,9 @@ def _cad_source(
         raise typer.BadParameter(f"--unit: expected one of {', '.join(METRES)}, found {unit}")
     if up not in (None, "y", "z"):
         raise typer.BadParameter(f"--up: expected y or z, found {up}")
-    return CadFolder(directory=folder, unit=unit, up=up, manifest=manifest, seed=seed, without_licences=without_licences)
+    return CadFolder(
+        directory=folder, unit=unit, up=up, manifest=manifest, seed=seed, without_licences=without_licences, set_folder=out
+    )
 
 
 def _build(source: Source, config: SetConfig, out: Path, workers: int | None, max_rejected: float, seconds: float | None) -> None:
@@ -243,7 +245,7 @@ def print_report(index: DataIndex, shown: int = 20) -> None:
     from training.data.index import REPORT_NAME
 
     for refusal in index.rejected[:shown]:
-        console.print(f"[red]rejected[/red] {escape(refusal.name)}: {escape(refusal.reason)}")
+        console.print(f"[red]rejected[/red] {_printable(refusal.name)}: {_printable(refusal.reason)}")
     if len(index.rejected) > shown:
         console.print(f"[red]rejected[/red] {len(index.rejected) - shown} more")
     table = Table("", "train", "val", "test", "all")
@@ -253,7 +255,13 @@ def print_report(index: DataIndex, shown: int = 20) -> None:
     table.add_row("families", *map(str, families), str(len({entry.family for entry in index.entries})))
     console.print(table)
     repaired = sum(bool(entry.repairs) for entry in index.entries)
+    folder, report = _printable(str(index.directory)), _printable(str(index.directory / REPORT_NAME))
     console.print(
-        f"{len(index.entries)} shapes in {index.directory}, {repaired} of them with remarks; {len(index.rejected)} rejected, "
-        f"{len(index.ignored)} ignored. Each is listed in {index.directory / REPORT_NAME}."
+        f"{len(index.entries)} shapes in {folder}, {repaired} of them with remarks; {len(index.rejected)} rejected, "
+        f"{len(index.ignored)} ignored. Each is listed in {report}."
     )
+
+
+def _printable(text: str) -> str:
+    """Text with brackets in it, or the name of a file that is no text, for the console."""
+    return escape(text.encode("utf-8", "backslashreplace").decode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -36,10 +37,19 @@ class ShapeEntry:
     licence: str | None = None
     attribution: str | None = None
 
+    @property
+    def title(self) -> str:
+        return title_of(self.name, self.source)
+
+
+def title_of(name: str, source: dict[str, Any]) -> str:
+    """What people know a shape by: the file that it is made from, or else its name."""
+    return str(source.get("file", name))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Something of the source that did not become a shape, and why."""
+    """Something of the source that did not become a shape, and why. name: as people know it."""
 
     name: str
     reason: str
@@ -98,19 +108,23 @@ class DataIndex:
         self._replace(INDEX_NAME, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
 
     def _write_report(self, path: Path) -> None:
-        with path.open("w", newline="") as file:
+        # Names of files need not be text; what is none is spelt out.
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             rows = csv.writer(file)
-            rows.writerow(("name", "outcome", "split", "family", "remarks"))
+            rows.writerow(("name", "outcome", "split", "family", "remarks", "shape"))
             for entry in self.entries:
                 outcome = "repaired" if entry.repairs else "kept"
-                rows.writerow((entry.name, outcome, entry.split, entry.family, "; ".join(entry.repairs)))
-            rows.writerows((refusal.name, "rejected", "", "", refusal.reason) for refusal in self.rejected)
-            rows.writerows((refusal.name, "ignored", "", "", refusal.reason) for refusal in self.ignored)
+                rows.writerow((entry.title, outcome, entry.split, entry.family, "; ".join(entry.repairs), entry.file))
+            rows.writerows((refusal.name, "rejected", "", "", refusal.reason, "") for refusal in self.rejected)
+            rows.writerows((refusal.name, "ignored", "", "", refusal.reason, "") for refusal in self.ignored)
 
     def _replace(self, name: str, write: Any) -> None:
-        partial = self.directory / f".{name}.tmp"
-        write(partial)
-        partial.replace(self.directory / name)
+        partial = self.directory / f".{name}.{os.getpid()}.tmp"
+        try:
+            write(partial)
+            partial.replace(self.directory / name)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, directory: Path) -> Self:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.data.index import DataIndex, Refusal, ShapeEntry
+from training.data.index import DataIndex, Refusal, ShapeEntry, title_of
 from training.data.shapes import PreparedShape, ShapeFileError
 from training.errors import TrainingError
 
@@ -56,6 +56,10 @@ class Item:
     fingerprint: str = ""
     licence: str | None = None
     attribution: str | None = None
+
+    @property
+    def title(self) -> str:
+        return title_of(self.name, self.source)
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,12 @@ def build_set(
             results[result.name] = result
             progress.advance(task)
     ordered = [results[name] for name in names]
+    failed = [(item, result) for item, result in zip(listing.items, ordered, strict=True) if isinstance(result, Refusal)]
     index = DataIndex(
         directory=directory,
         arguments=asdict(config),
         entries=tuple(r for r in ordered if isinstance(r, ShapeEntry)),
-        rejected=(*listing.rejected, *(r for r in ordered if isinstance(r, Refusal))),
+        rejected=(*listing.rejected, *(Refusal(name=item.title, reason=r.reason) for item, r in failed)),
         ignored=tuple(listing.ignored),
     )
     index.write()

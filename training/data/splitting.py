@@ -20,7 +20,7 @@ def split_families(families: Sequence[str], seed: int = 0) -> list[str]:
     if len(set(groups)) < FEWEST_FAMILIES:
         groups = [f"{family}/{number}" for number, family in enumerate(groups)]
     sizes = Counter(groups)
-    drawn = sorted(sizes, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+    drawn = sorted(sizes, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode(errors="surrogateescape")).digest())
     split_of: dict[str, str] = {}
     for split, share in HELD_OUT.items():
         held = 0

@@ -356,10 +356,23 @@ def _check_gltf(path: Path, tree: Any) -> None:
     compressed = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"} & set(tree.get("extensionsRequired", ()))
     if compressed:
         raise UnreadableCad(f"{path}: expected uncompressed meshes, found {', '.join(sorted(compressed))}: export without it")
+    _buffers_beside(path, tree)
+
+
+def external_buffers(path: Path) -> tuple[Path, ...]:
+    """The files beside a .gltf that hold its numbers; none where they cannot be found."""
+    if path.suffix.lower() != ".gltf":
+        return ()
+    try:
+        return _buffers_beside(path, json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, AttributeError, UnreadableCad):
+        return ()
+
+
+def _buffers_beside(path: Path, tree: dict[str, Any]) -> tuple[Path, ...]:
     folder = _OwnFolder(path)
-    for buffer in tree.get("buffers", ()):
-        if "uri" in buffer and not buffer["uri"].startswith("data:"):
-            folder.locate(buffer["uri"])
+    uris = [buffer["uri"] for buffer in tree.get("buffers", ()) if "uri" in buffer]
+    return tuple(folder.locate(uri) for uri in uris if not uri.startswith("data:"))
 
 
 class _OwnFolder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 import zlib
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from training.data.index import Refusal
 from training.data.preparation import photograph_mesh
-from training.data.readers.cad import METRES, SUFFIXES, Unit, UpAxis, read_cad
+from training.data.readers.cad import METRES, SUFFIXES, Unit, UpAxis, external_buffers, read_cad
 from training.data.sets import Item, Listing, SetConfig
 from training.data.shapes import PreparedShape
 from training.data.splitting import split_families
@@ -29,7 +30,7 @@ class CadFolder:
 
     unit, up: what files mean that do not say it themselves. manifest: a CSV file with a column `file` (relative to the folder)
     and any of family, kind, split, unit, up, licence, attribution; where it is given, files that it does not name are ignored.
-    Files under one of `without_licences` are ignored too.
+    Files under one of `without_licences` are ignored too. set_folder: where the set itself goes, in case that lies within.
     Without a manifest, a file's family is its first folder, or its own name up to the first digit; `seed` draws the splits.
     """
 
@@ -39,17 +40,19 @@ class CadFolder:
     manifest: Path | None = None
     seed: int = 0
     without_licences: tuple[str, ...] = ()
+    set_folder: Path | None = None
 
     def listing(self) -> Listing:
         if not self.directory.is_dir():
             raise TrainingError(f"{self.directory}: expected a folder of CAD files, found none")
-        paths = sorted(path for path in self.directory.rglob("*") if path.is_file() and path != self.manifest)
+        if self.set_folder is not None and self.set_folder.resolve() == self.directory.resolve():
+            raise TrainingError(f"{self.set_folder}: expected the set in a folder of its own, found the one that it is made from")
+        paths, ignored, rejected = self._walk()
         rows = None if self.manifest is None else read_manifest(self.manifest)
         wanted: list[tuple[str, dict[str, str]]] = []
-        ignored = []
         for path in paths:
             name = path.relative_to(self.directory).as_posix()
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in SUFFIXES and name not in (rows or ()):
                 ignored.append(Refusal(name=name, reason=f"expected one of {SUFFIX_LIST}, found {path.suffix or 'no suffix'}"))
             elif rows is not None and name not in rows:
                 ignored.append(Refusal(name=name, reason="not in the manifest"))
@@ -57,8 +60,9 @@ class CadFolder:
                 ignored.append(Refusal(name=name, reason=f"licence {rows[name]['licence']}"))
             else:
                 wanted.append((name, {} if rows is None else rows[name]))
-        missing = set(rows or ()) - {path.relative_to(self.directory).as_posix() for path in paths}
-        rejected = [Refusal(name=name, reason="named in the manifest, but there is no such file") for name in sorted(missing)]
+        found = {path.relative_to(self.directory).as_posix() for path in paths} | {refusal.name for refusal in rejected}
+        missing = set(rows or ()) - found
+        rejected += [Refusal(name=name, reason="named in the manifest, but there is no such file") for name in sorted(missing)]
         families = [row.get("family") or family_of(name) for name, row in wanted]
         splits = split_families(families, self.seed)
         items = [
@@ -66,9 +70,41 @@ class CadFolder:
         ]
         return Listing(items, ignored, rejected)
 
+    def _walk(self) -> tuple[list[Path], list[Refusal], list[Refusal]]:
+        """The files below the folder, sorted; what is left aside; what should have been read and cannot."""
+        files: list[Path] = []
+        ignored: list[Refusal] = []
+        rejected: list[Refusal] = []
+        unreadable: list[OSError] = []
+        for place, folders, names in os.walk(self.directory, onerror=unreadable.append):
+            for folder in [Path(place, name) for name in folders]:
+                reason = self._reason_to_stay_out(folder)
+                if reason:
+                    folders.remove(folder.name)
+                    ignored.append(self._refusal(folder, reason))
+            for path in (Path(place, name) for name in names):
+                if _is_file(path):
+                    files.append(path)
+                else:
+                    aside = rejected if path.suffix.lower() in SUFFIXES else ignored
+                    aside.append(self._refusal(path, "expected a file, found a broken link, a pipe or a device"))
+        rejected += [self._refusal(Path(e.filename), f"expected a readable folder, found: {e.strerror}") for e in unreadable]
+        own = None if self.manifest is None else self.manifest.absolute()
+        files = [path for path in files if path.absolute() != own]
+        return sorted(files), sorted(ignored, key=lambda r: r.name), sorted(rejected, key=lambda r: r.name)
+
+    def _reason_to_stay_out(self, folder: Path) -> str | None:
+        if folder.is_symlink():
+            return "a link to a folder, which is not followed"
+        own = self.set_folder is not None and folder.resolve() == self.set_folder.resolve()
+        return "the set that is being made" if own else None
+
+    def _refusal(self, path: Path, reason: str) -> Refusal:
+        return Refusal(name=path.relative_to(self.directory).as_posix(), reason=reason)
+
     def prepare(self, item: Item, config: SetConfig) -> PreparedShape:
         mesh = read_cad(self.directory / item.source["file"], item.source["unit"], item.source["up"])
-        seed = zlib.crc32(item.name.encode())
+        seed = zlib.crc32(item.name.encode(), config.seed)
         return photograph_mesh(
             mesh.vertices, mesh.faces, item.kind, config, seed, {"unit": mesh.unit, "bodies": mesh.bodies}, mesh.notes
         )
@@ -98,7 +134,7 @@ def family_of(name: str) -> str:
 def file_name(name: str) -> str:
     """A file's relative path as one readable file name that no other path shares."""
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
-    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{readable}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, str]]:
@@ -123,6 +159,8 @@ def read_manifest(path: Path) -> dict[str, dict[str, str]]:
 def _check_row(where: str, row: dict[str, Any], rows: dict[str, dict[str, str]]) -> None:
     if None in row:
         raise TrainingError(f"{where}: expected as many fields as columns, found more")
+    if not row["file"]:
+        raise TrainingError(f"{where}: expected the name of a file, found none")
     if row["file"] in rows:
         raise TrainingError(f"{where}: expected each file once, found {row['file']} again")
     for column, allowed in (("split", SPLITS), ("up", ("y", "z")), ("unit", tuple(METRES))):
@@ -132,7 +170,21 @@ def _check_row(where: str, row: dict[str, Any], rows: dict[str, dict[str, str]])
 
 
 def _fingerprint(path: Path, row: dict[str, str], unit: str | None, up: str | None) -> str:
-    with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256")
-    content.update(f"{row.get('unit') or unit} {row.get('up') or up}".encode())
+    """Of all that a shape is made from; what cannot be read is left to the reader, whose words go into the report."""
+    content = hashlib.sha256()
+    try:
+        for part in (path, *external_buffers(path)):
+            with part.open("rb") as file:
+                content.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError:
+        return "unreadable"
+    content.update(f"{row.get('unit') or unit} {row.get('up') or up} {row.get('kind')}".encode())
     return content.hexdigest()
+
+
+def _is_file(path: Path) -> bool:
+    """False also where the system does not say: then there is nothing to read."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
