@@ -51,7 +51,7 @@ class IndustrialShards:
 
     def prepare(self, item: Item, config: SetConfig) -> PreparedShape:
         vertices, faces = read_shape(self.directory / item.source["shard"], item.source["index"])
-        return photograph_mesh(vertices, faces, item.kind, config, zlib.crc32(item.name.encode()), {})
+        return photograph_mesh(vertices, faces, item.kind, config, zlib.crc32(item.name.encode(), config.seed), {})
 
 
 def is_industrial(directory: Path) -> bool:
