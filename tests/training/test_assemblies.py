@@ -105,6 +105,16 @@ def test_a_lattice_tower_narrows_upward() -> None:
     assert all(upper < lower for lower, upper in pairwise(widths))
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_a_pipe_rack_has_a_beam_at_each_of_its_levels_and_its_columns_end_at_the_last(seed: int) -> None:
+    p = replace(drawn("pipe_rack", seed), pipes=(), walkway=False, braced=False)
+    rack = plant.build_pipe_rack(p)
+    assert rack.bounding_box()[5] == pytest.approx(p.levels[-1])
+    assert all(upper - lower >= max(900, 0.32 * p.width) for lower, upper in pairwise(p.levels))
+    for level in p.levels:
+        assert rack.slice(level - 0.2 * p.beam).area() > 1.5 * rack.slice(level - 1.5 * p.beam).area()
+
+
 def test_a_forklift_with_raised_forks_stands_on_the_same_ground() -> None:
     p = replace(drawn("forklift", 3), load=False, tilt_degrees=0.0)
     low, high = (assemblies.build_forklift(replace(p, lift_ratio=lift)) for lift in (0.0, 0.8))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -70,7 +73,7 @@ def test_a_family_is_described_in_one_line_and_asks_for_three_voxels_or_less(nam
 def test_the_ranges_of_a_familys_parameters_are_told_for_every_field(name: str) -> None:
     ranges = parameter_ranges(name, draws=12)
     assert made(name, 0).parameters.keys() <= ranges.keys()
-    assert all(text for text in ranges.values())
+    assert all(text and not re.search(r"\de[+-]\d", text) for text in ranges.values())
 
 
 @each_family
@@ -128,6 +131,26 @@ def test_ranges_are_told_with_their_units_and_words() -> None:
     assert parameter_ranges("robot_arm")["elbow_degrees"].endswith("°")
     with pytest.raises(ValueError, match="'teapot'"):
         parameter_ranges("teapot")
+
+
+def test_few_numbers_are_listed_and_the_ends_of_a_span_are_rounded_alike() -> None:
+    gear = parameter_ranges("spur_gear")
+    assert gear["module"] == "1.5, 2, 2.5, 3, 4, 5, 6 mm"
+    assert gear["windows"] == "0, 3, 4, 5, 6"
+    assert gear["teeth"] == "14–60"
+    assert parameter_ranges("pallet")["x"] == "800, 1140, 1200 mm"
+    assert parameter_ranges("access_platform")["access_side"] == "-1, 1"
+    assert re.fullmatch(r"\d+00–\d+00 mm", parameter_ranges("factory_hall")["x"])
+    assert parameter_ranges("machine_assembly")["children.seed"] == "any seed"
+
+
+def test_the_bosses_of_a_plate_stand_on_it_clear_of_each_other() -> None:
+    plates = [FAMILIES["machined_plate"].draw(np.random.default_rng(seed)) for seed in range(200)]
+    assert {len(plate.bosses) for plate in plates} == {0, 1, 2, 3}
+    for plate in plates:
+        places = [(boss.x_ratio * plate.length, boss.y_ratio * plate.width, 1.15 * boss.radius) for boss in plate.bosses]
+        assert all(abs(x) + foot < plate.length / 2 and abs(y) + foot < plate.width / 2 for x, y, foot in places)
+        assert all(math.hypot(x - u, y - v) > foot + other for (x, y, foot), (u, v, other) in combinations(places, 2))
 
 
 @pytest.mark.parametrize("thickness", [0.5, 3.0, 8.0])

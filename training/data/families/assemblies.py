@@ -1469,7 +1469,7 @@ def draw_linear_gantry(rng: np.random.Generator) -> LinearGantry:
         base=pick(rng, ("table", "legs", "rails")),
         cantilever=chance(rng, 0.3),
         leg_height=x * uniform(rng, 0.3, 0.8),
-        place_ratio=uniforms(rng, 3, -0.9, 0.9),
+        place_ratio=(uniform(rng, -0.9, 0.9), uniform(rng, -0.9, 0.9), uniform(rng, -0.9, 0.9)),
         motors=chance(rng, 0.8),
         chain=chance(rng),
         tool=pick(rng, ("spindle", "gripper", "nozzle")),

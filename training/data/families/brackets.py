@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,6 +151,9 @@ class Boss:
     bore_radius: float
 
 
+BOSS_FOOT = 1.15  # the widest radius of a boss over its own
+
+
 @dataclass(frozen=True)
 class MachinedPlate:
     """A milled plate; notches are (position, width, depth) over the plate's length, length and width."""
@@ -168,6 +172,7 @@ class MachinedPlate:
 
 
 def draw_machined_plate(rng: np.random.Generator) -> MachinedPlate:
+    """Bosses that would cut into an earlier one or reach over the plate's edge are left out."""
     x, y, t = uniform(rng, 70, 140), uniform(rng, 50, 100), uniform(rng, 8, 22)
     return MachinedPlate(
         length=x,
@@ -179,7 +184,7 @@ def draw_machined_plate(rng: np.random.Generator) -> MachinedPlate:
         notch_ratios=tuple(
             (uniform(rng, -0.15, 0.15), uniform(rng, 0.12, 0.3), uniform(rng, 0.08, 0.2)) for _ in range(integer(rng, 0, 2))
         ),
-        bosses=tuple(_draw_boss(rng, t) for _ in range(integer(rng, 0, 3))),
+        bosses=_clear_bosses([_draw_boss(rng, t) for _ in range(integer(rng, 0, 3))], x, y),
         hole_diameter=uniform(rng, 4, 7),
         hole_style=pick(rng, HOLE_STYLES),
         holes_per_edge=integer(rng, 2, 5),
@@ -197,6 +202,21 @@ def _draw_boss(rng: np.random.Generator, thickness: float) -> Boss:
     return Boss(uniform(rng, -0.33, 0.33), uniform(rng, -0.25, 0.25), radius, height, uniform(rng, 0.4, 0.65) * radius)
 
 
+def _clear_bosses(bosses: list[Boss], length: float, width: float) -> tuple[Boss, ...]:
+    """Those that stand on the plate with their whole foot, clear of the ones before them."""
+    kept: list[Boss] = []
+    for boss in bosses:
+        foot = BOSS_FOOT * boss.radius
+        room = min(length * (0.5 - abs(boss.x_ratio)), width * (0.5 - abs(boss.y_ratio)))
+        gaps = (
+            math.hypot((boss.x_ratio - other.x_ratio) * length, (boss.y_ratio - other.y_ratio) * width) - BOSS_FOOT * other.radius
+            for other in kept
+        )
+        if foot < min([room, *gaps]):
+            kept.append(boss)
+    return tuple(kept)
+
+
 def build_machined_plate(p: MachinedPlate) -> Manifold:
     t = p.thickness
     plate = rounded_block(p.length, p.width, t, p.corner_radius, p.chamfer)
@@ -208,7 +228,7 @@ def build_machined_plate(p: MachinedPlate) -> Manifold:
     ]
     pockets = [_pocket_tool(p, pocket) for pocket in p.pockets]
     bosses = [
-        turned([(0, 1.15 * b.radius), (0.2 * b.height + t, b.radius), (t + b.height, 0.95 * b.radius)], 40).translate(
+        turned([(0, BOSS_FOOT * b.radius), (0.2 * b.height + t, b.radius), (t + b.height, 0.95 * b.radius)], 40).translate(
             (b.x_ratio * p.length, b.y_ratio * p.width, 0)
         )
         for b in p.bosses

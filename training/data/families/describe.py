@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 from training.data.families import FAMILIES
 
 MOST_WORDS = 12
+MOST_NUMBERS = 8
+DIGITS = 3
 
 
 def parameter_ranges(name: str, draws: int = 200) -> dict[str, str]:
-    """Each parameter of a family -> its range over `draws` seeds: "12–40 mm", "3–7", "hex, socket", "yes, no".
+    """Each parameter of a family -> its range over `draws` seeds: "12–40 mm", "3–7", "1.5, 2, 3 mm", "hex, socket", "yes, no".
 
     Parameters of a tuple's entries are named after it, as in "steps.radius"; the tuple's own line tells how many entries it has.
     ValueError for an unknown family.
@@ -53,7 +56,9 @@ def _range(key: str, values: list[Any]) -> str:
     absent = ["or none"] if len(given) < len(values) else []
     if not given:
         return "none"
-    if isinstance(given[0], bool):
+    if key.rpartition(".")[2] == "seed":
+        told = "any seed"
+    elif isinstance(given[0], bool):
         told = ", ".join(word for word, flag in (("yes", True), ("no", False)) if flag in given)
     elif isinstance(given[0], str):
         told = _listed(sorted(set(given), key=_by_number))
@@ -61,7 +66,7 @@ def _range(key: str, values: list[Any]) -> str:
         counts = [len(value) for value in given]
         told = f"{_span(min(counts), max(counts))} entries"
     else:
-        told = f"{_span(min(given), max(given))}{_unit(key) if isinstance(given[0], float) else ''}"
+        told = f"{_numbers(given)}{_unit(key) if isinstance(given[0], float) else ''}"
     return " ".join([told, *absent])
 
 
@@ -76,9 +81,26 @@ def _by_number(word: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if piece.isdigit() else (0, piece) for piece in re.split(r"(\d+)", word)]
 
 
+def _numbers(values: list[float]) -> str:
+    """The few numbers that are drawn from, where they are not all the counts between two; otherwise the span."""
+    distinct = sorted(set(values))
+    # Few numbers in few draws say nothing: each has to come up ten times, on average.
+    few = len(distinct) <= MOST_NUMBERS and len(values) >= 10 * len(distinct)
+    if few and (isinstance(values[0], float) or distinct[-1] - distinct[0] >= len(distinct)):
+        return ", ".join(dict.fromkeys(_rounded(distinct)))
+    return _span(distinct[0], distinct[-1])
+
+
 def _span(low: float, high: float) -> str:
-    first, last = f"{low:.3g}", f"{high:.3g}"
-    return first if first == last else f"{first}–{last}"
+    return "–".join(dict.fromkeys(_rounded([low, high])))
+
+
+def _rounded(numbers: list[float]) -> list[str]:
+    """All to the same place, where the largest has `DIGITS` digits: "0.9", "39.9", never "0.887" and "4e+01"."""
+    largest = max(map(abs, numbers))
+    place = DIGITS - 1 - math.floor(math.log10(largest)) if largest else 0
+    # Adding zero makes a negative zero positive.
+    return [f"{round(number, place) + 0.0:.10g}" for number in numbers]
 
 
 def _unit(key: str) -> str:

@@ -218,7 +218,7 @@ def _sensor_outlet(p: PhotoelectricSensor) -> Manifold:
 
 @dataclass(frozen=True)
 class Lidar:
-    """A scanner: a drum with a window band between base and cap, in mm; `opening` is the arc left dark behind, in degrees."""
+    """A scanner: a drum with a window band between base and cap, in mm; a block for its electronics may stand behind."""
 
     radius: float
     base: float
@@ -1191,7 +1191,7 @@ def _dividers(p: CrateBin) -> list[Manifold]:
 
 @dataclass(frozen=True)
 class HandTool:
-    """A hand tool lying along x, in mm; `head` scales its working end, `opening_degrees` is an angle in degrees or a ratio."""
+    """A hand tool lying along x, in mm; `head` scales its working end; `opening_degrees` turns jaws or parts pliers."""
 
     style: Literal["open_spanner", "ring_spanner", "hammer", "screwdriver", "pliers", "hex_key"]
     length: float

@@ -263,7 +263,7 @@ def _shaft_end(p: Gearbox, shaft: GearboxShaft) -> list[Manifold]:
 
 @dataclass(frozen=True)
 class Pump:
-    """A volute pump, shaft along y, discharge up; suction and discharge flanges and impeller pair as in EN 733."""
+    """A volute pump, shaft along y, discharge up; suction and discharge flanges and impeller pair as in ISO 2858."""
 
     suction: str
     discharge: str
@@ -284,7 +284,7 @@ class Pump:
         return self.width_ratio * self.radius
 
 
-# EN 733: suction, discharge and nominal impeller diameter of end-suction pumps.
+# ISO 2858: suction, discharge and nominal impeller diameter of end-suction pumps.
 PUMP_SIZES = (
     ("DN 50", "DN 32", 125.0),
     ("DN 50", "DN 32", 160.0),
@@ -809,7 +809,9 @@ ELECTRIC_MOTOR = Family(
     thinnest_wall=2.0,
 )
 GEARBOX = Family("gearbox", "machine", draw_gearbox, build_gearbox, "Split cast gear cases on feet with two shafts")
-PUMP = Family("pump", "machine", draw_pump, build_pump, "End-suction volute pumps of EN 733 sizes, with bearing bracket or motor")
+PUMP = Family(
+    "pump", "machine", draw_pump, build_pump, "End-suction volute pumps of ISO 2858 sizes, with bearing bracket or motor"
+)
 BLOWER_FAN = Family("blower_fan", "machine", draw_blower_fan, build_blower_fan, "Radial blowers with an open inlet and impeller")
 MACHINE_VISE = Family(
     "machine_vise", "machine", draw_machine_vise, build_machine_vise, "Machine vises, fixed or on a swivel base"
@@ -821,5 +823,5 @@ CONVEYOR = Family(
     "conveyor", "machine", draw_conveyor, build_conveyor, "Roller and belt conveyors on legs, with drives and guards"
 )
 ROBOT_ARM = Family(
-    "robot_arm", "machine", draw_robot_arm, build_robot_arm, "Six-axis robot arms in a pose, with gripper, torch or flange"
+    "robot_arm", "machine", draw_robot_arm, build_robot_arm, "Articulated robot arms in a pose, with gripper, torch or flange"
 )

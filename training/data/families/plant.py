@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import numpy as np
@@ -210,7 +210,7 @@ class RackPipe:
 
 @dataclass(frozen=True)
 class PipeRack:
-    """Portal frames along x carrying pipes, in mm."""
+    """Portal frames along x carrying pipes, in mm; `levels` are the heights of their beams' tops, rising."""
 
     bay: float
     bays: int
@@ -234,11 +234,13 @@ def draw_pipe_rack(rng: np.random.Generator) -> PipeRack:
         pipes += [
             RackPipe(place, max(0.012 * total, uniform(rng, 0.03, 0.075) * width), level, chance(rng, 0.35)) for place in places
         ]
+    # Pipes and railings grow with the width, and storeys with them.
+    rises = [max(uniform(rng, 900, 1400), 0.32 * width) for _ in range(levels)]
     return PipeRack(
         bay=bay,
         bays=bays,
         width=width,
-        levels=tuple(first + k * uniform(rng, 900, 1400) for k in range(levels)),
+        levels=tuple(accumulate(rises[1:], initial=first)),
         beam=max(0.022 * total, uniform(rng, 120, 220)),
         braced=chance(rng, 0.6),
         pipes=tuple(pipes),
@@ -248,8 +250,7 @@ def draw_pipe_rack(rng: np.random.Generator) -> PipeRack:
 
 def build_pipe_rack(p: PipeRack) -> Manifold:
     a, w, total = p.beam, p.width, p.bay * p.bays
-    heights = [p.levels[0] + k * max(p.levels[k] - p.levels[k - 1] if k else 0, 0.32 * w) for k in range(len(p.levels))]
-    top = heights[-1]
+    top = p.levels[-1]
     frames = spread(p.bays + 1, -total / 2, total / 2)
     # Where the flanges of an I section would be too thin to show, the beams are square tubes.
     slender = 0.3 * a < 0.013 * max(1.3 * total, top + 0.4 * w)
@@ -260,15 +261,15 @@ def build_pipe_rack(p: PipeRack) -> Manifold:
         column = Manifold.extrude(section, top).rotate((0, 0, 90))
         parts += [column.translate((x, s * w / 2, 0)) for s in (-1, 1)]
         parts += [block(1.6 * a, 1.6 * a, 0.3 * a).translate((x, s * w / 2, 0)) for s in (-1, 1)]
-        parts += [along_y(Manifold.extrude(section.rotate(90), w)).translate((x, -w / 2, z - half)) for z in heights]
+        parts += [along_y(Manifold.extrude(section.rotate(90), w)).translate((x, -w / 2, z - half)) for z in p.levels]
     ties = along_x(Manifold.extrude(section, total)).translate((-total / 2, 0, 0))
     parts += [ties.translate((0, s * w / 2, top - half)) for s in (-1, 1)]
     if p.braced:
         for s in (-1, 1):
-            low, high = (frames[0], s * w / 2, 0.3 * a), (frames[1], s * w / 2, heights[0])
+            low, high = (frames[0], s * w / 2, 0.3 * a), (frames[1], s * w / 2, p.levels[0])
             parts += [beam(low, high, 0.75 * a), beam((high[0], high[1], low[2]), (low[0], low[1], high[2]), 0.75 * a)]
     for pipe in p.pipes:
-        parts += _rack_pipe(p, pipe, heights[pipe.level])
+        parts += _rack_pipe(p, pipe, p.levels[pipe.level])
     if p.walkway:
         deck = block(total, 0.45 * w, 0.75 * a).translate((0, 0, top + 0.01 * a))
         parts += [
@@ -629,7 +630,7 @@ def _rack_goods(p: StorageRack, floors: list[float], rail: float, bar: float) ->
 
 @dataclass(frozen=True)
 class Crane:
-    """A portal, semi-portal, wall-less jib or overhead crane, in mm; trolley place in [-1, 1], hook drop in [0, 1]."""
+    """A portal, overhead or jib crane, in mm; trolley place in [-1, 1], hook drop in [0, 1]."""
 
     style: Literal["portal", "jib", "overhead"]
     span: float

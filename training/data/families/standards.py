@@ -249,7 +249,7 @@ PARALLEL_KEYS = (
 
 
 def parallel_key(shaft: float) -> ParallelKey:
-    """The key of a shaft diameter; ValueError beyond the table."""
+    """The key of a shaft diameter, the smallest one below 6 mm too; ValueError beyond the table."""
     for key in PARALLEL_KEYS:
         if shaft <= key.largest_shaft:
             return key

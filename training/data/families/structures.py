@@ -242,7 +242,7 @@ def _handrail(p: Stairs, y: float, run: float, height: float) -> list[Manifold]:
 
 @dataclass(frozen=True)
 class WorkTable:
-    """A steel work table, with optional shelf, drawers, vise plate and slots in its top."""
+    """A steel work table, with optional shelf, drawers, back panel and slots in its top."""
 
     length: float
     width: float

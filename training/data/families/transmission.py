@@ -446,7 +446,7 @@ def build_bearing(p: Bearing) -> Manifold:
 
 
 def _bearing(size: BallBearing, style: BearingStyle, clearance: float) -> Manifold:
-    """A bearing on z = 0; clearance, over the element's radius, frees the rolling elements, a negative one seats them firmly."""
+    """A bearing on z = 0; clearance, over the element's radius, frees rollers, a negative one seats the elements firmly."""
     room, middle, width = (size.D - size.d) / 2, (size.D + size.d) / 4, size.B
     element = 0.3 * room
     if style == "shielded":
@@ -664,7 +664,7 @@ BEARING = Family(
     "component",
     draw_bearing,
     build_bearing,
-    "Ball and roller bearings of ISO 15 sizes, open or shielded; rolling elements run free",
+    "Ball and roller bearings of ISO 15 sizes, open or shielded; the rings of roller bearings are loose",
     loose_bodies=True,
 )
 PILLOW_BLOCK = Family(
