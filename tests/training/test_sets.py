@@ -111,6 +111,23 @@ def test_two_things_of_one_name_are_refused(tmp_path):
         build_set(Boxes(("a", "b", "a")), SMALL, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["../a", "a/b", "/a", "..", ""])
+def test_a_name_that_would_lie_outside_of_the_set_is_refused(tmp_path, name):
+    with pytest.raises(TrainingError, match="expected ones that a file may have"):
+        build_set(Boxes(("a", name)), SMALL, tmp_path)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_ends_the_run_and_blames_no_item(tmp_path, workers):
+    """Stood in for by a folder where the second shape's file should go."""
+    (tmp_path / "shapes" / "b.npz").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"b\.npz"):
+        build_set(Boxes(("a", "b", "c")), SMALL, tmp_path, workers)
+    assert not (tmp_path / "index.json").exists()
+    (tmp_path / "shapes" / "b.npz").rmdir()
+    assert len(build_set(Boxes(("a", "b", "c")), SMALL, tmp_path).entries) == 3
+
+
 def test_splits_part_the_entries(tmp_path):
     entry = ShapeEntry(name="a", file="a.npz", family="box", kind="solid", split="train", sha256="0")
     other = dataclasses.replace(entry, name="b", file="b.npz", split="test")

@@ -96,6 +96,9 @@ def build_set(
     names = [item.name for item in listing.items]
     if len(set(names)) != len(names):
         raise TrainingError(f"names: expected each once, found {next(name for name in names if names.count(name) > 1)} twice")
+    unusable = next((name for name in names if Path(name).name != name or name in ("", "..")), None)
+    if unusable is not None:
+        raise TrainingError(f"names: expected ones that a file may have, found {unusable!r}")
     (directory / "shapes").mkdir(parents=True, exist_ok=True)
     work = _Work(source, config, directory)
     results: dict[str, ShapeEntry | Refusal] = {}
@@ -132,14 +135,14 @@ class _Work:
         file = f"shapes/{item.name}.npz"
         path = self.directory / file
         try:
-            shape = self._existing(path, item)
-            if shape is None:
-                shape = self._prepared(item)
-                shape.write(path)
+            existing = self._existing(path, item)
+            shape = existing or self._prepared(item)
         except TrainingError as error:
             return Refusal(name=item.name, reason=str(error))
         except Exception as error:  # noqa: BLE001 - one bad file must not end a set of thousands; the report tells
             return Refusal(name=item.name, reason=f"{type(error).__name__}: {error}")
+        if existing is None:
+            shape.write(path)  # a full disk is no fault of the item: that ends the run, which goes on where it stopped
         return ShapeEntry(
             name=item.name,
             file=file,
