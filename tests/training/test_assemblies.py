@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from manifold3d import Manifold
+from manifold3d import Manifold, OpType
 
 from training.data.families import FAMILIES, TEST_FAMILIES, VALIDATION_FAMILIES, assemblies, instruments, plant
 
@@ -103,6 +103,13 @@ def test_a_lattice_tower_narrows_upward() -> None:
     slices = [tower.slice(share * p.height).bounds() for share in (0.1, 0.35, 0.6, 0.85)]
     widths = [x1 - x0 for x0, _, x1, _ in slices]
     assert all(upper < lower for lower, upper in pairwise(widths))
+
+
+@pytest.mark.parametrize("depth_ratio", [0.8, 1.5])
+def test_the_doors_of_a_cabinet_hold_their_handles(depth_ratio: float) -> None:
+    p = replace(drawn("machine_assembly", 0), base="cabinet")
+    solids, _ = assemblies._assembly_base(replace(p, depth=depth_ratio * p.cell))
+    assert len(Manifold.batch_boolean(solids, OpType.Add).decompose()) == 1
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -201,7 +201,7 @@ def _assembly_base(p: MachineAssembly) -> tuple[list[Manifold], float]:
         for cx in cells(len(p.children), -x / 2, x / 2)
     ]
     knobs = [
-        centred_block(0.04 * a, 0.06 * a, 0.2 * h).translate((cx + 0.35 * a, -0.52 * y, 0.55 * h))
+        centred_block(0.04 * a, 0.06 * a, 0.2 * h).translate((cx + 0.35 * a, -0.48 * y - 0.045 * a, 0.55 * h))
         for cx in cells(len(p.children), -x / 2, x / 2)
     ]
     feet = at_corners(cylinder(0.8 * t, 0.5 * t, 24), 0.42 * x, 0.38 * y)

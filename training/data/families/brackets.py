@@ -172,19 +172,22 @@ class MachinedPlate:
 
 
 def draw_machined_plate(rng: np.random.Generator) -> MachinedPlate:
-    """Bosses that would cut into an earlier one or reach over the plate's edge are left out."""
+    """Bosses that would cut into an earlier one, or reach over the plate's edge or a pocket without a floor, are left out."""
     x, y, t = uniform(rng, 70, 140), uniform(rng, 50, 100), uniform(rng, 8, 22)
+    corner_radius = uniform(rng, 1, 15)
+    chamfer = uniform(rng, 0.6, 1.6) if chance(rng, 0.6) else 0.0
+    pockets = tuple(_draw_pocket(rng) for _ in range(integer(rng, 1, 4)))
     return MachinedPlate(
         length=x,
         width=y,
         thickness=t,
-        corner_radius=uniform(rng, 1, 15),
-        chamfer=uniform(rng, 0.6, 1.6) if chance(rng, 0.6) else 0.0,
-        pockets=tuple(_draw_pocket(rng) for _ in range(integer(rng, 1, 4))),
+        corner_radius=corner_radius,
+        chamfer=chamfer,
+        pockets=pockets,
         notch_ratios=tuple(
             (uniform(rng, -0.15, 0.15), uniform(rng, 0.12, 0.3), uniform(rng, 0.08, 0.2)) for _ in range(integer(rng, 0, 2))
         ),
-        bosses=_clear_bosses([_draw_boss(rng, t) for _ in range(integer(rng, 0, 3))], x, y),
+        bosses=_clear_bosses([_draw_boss(rng, t) for _ in range(integer(rng, 0, 3))], pockets, x, y),
         hole_diameter=uniform(rng, 4, 7),
         hole_style=pick(rng, HOLE_STYLES),
         holes_per_edge=integer(rng, 2, 5),
@@ -202,17 +205,19 @@ def _draw_boss(rng: np.random.Generator, thickness: float) -> Boss:
     return Boss(uniform(rng, -0.33, 0.33), uniform(rng, -0.25, 0.25), radius, height, uniform(rng, 0.4, 0.65) * radius)
 
 
-def _clear_bosses(bosses: list[Boss], length: float, width: float) -> tuple[Boss, ...]:
-    """Those that stand on the plate with their whole foot, clear of the ones before them."""
+def _clear_bosses(bosses: list[Boss], pockets: tuple[Pocket, ...], length: float, width: float) -> tuple[Boss, ...]:
+    """Those that stand on the plate with their whole foot, clear of through pockets and of the bosses before them."""
     kept: list[Boss] = []
     for boss in bosses:
-        foot = BOSS_FOOT * boss.radius
-        room = min(length * (0.5 - abs(boss.x_ratio)), width * (0.5 - abs(boss.y_ratio)))
-        gaps = (
-            math.hypot((boss.x_ratio - other.x_ratio) * length, (boss.y_ratio - other.y_ratio) * width) - BOSS_FOOT * other.radius
-            for other in kept
-        )
-        if foot < min([room, *gaps]):
+        x, y = boss.x_ratio * length, boss.y_ratio * width
+        room = [length / 2 - abs(x), width / 2 - abs(y)]
+        room += [math.hypot(x - b.x_ratio * length, y - b.y_ratio * width) - BOSS_FOOT * b.radius for b in kept]
+        for pocket in pockets:
+            if pocket.depth_ratio >= 1:
+                beside = max(abs(x - pocket.x_ratio * length) - pocket.width_ratio * length / 2, 0.0)
+                before = max(abs(y - pocket.y_ratio * width) - pocket.height_ratio * width / 2, 0.0)
+                room.append(math.hypot(beside, before))
+        if BOSS_FOOT * boss.radius < min(room):
             kept.append(boss)
     return tuple(kept)
 

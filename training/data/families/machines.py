@@ -318,9 +318,11 @@ def build_pump(p: Pump) -> Manifold:
     suction, discharge = PIPE_FLANGES[p.suction], PIPE_FLANGES[p.discharge]
     outlet_x = r * (1 + p.growth_ratio) - discharge.pipe / 2 - 4
     outlet_y = 1.2 * r + discharge.H
+    # The outlet starts inside the spiral's end: set on it, it could stay a body of its own.
+    root = 0.05 * r
     outlet = union(
         [
-            cylinder(0.62 * discharge.pipe, outlet_y - 0.5 * discharge.H, 40),
+            cylinder(0.62 * discharge.pipe, root + outlet_y - 0.5 * discharge.H, 40).translate((0, 0, -root)),
             pipe_flange(discharge).mirror((0, 0, 1)).translate((0, 0, outlet_y)),
         ]
     )
