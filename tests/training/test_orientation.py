@@ -7,6 +7,7 @@ import igl
 import numpy as np
 import pytest
 from manifold3d import Manifold
+from scipy.spatial import cKDTree
 
 from training.sampling import orientation
 from training.sampling.orientation import Edges, Oriented, UnusableMesh, hidden_faces, orient, stored_surface
@@ -161,6 +162,34 @@ def test_small_holes_are_reported_and_cost_little():
     assert (labels(oriented, points) != in_bracket(points)).mean() < 0.002
     assert not oriented.closed
     assert any(phrase.startswith("holes: ") and phrase.endswith("% of the edge length") for phrase in oriented.repairs)
+
+
+def test_vertices_are_welded_like_one_by_one():
+    """Random ones in chains and clumps, some within a fiftieth of the radius of each other."""
+    rng = np.random.default_rng(8)
+    points = np.concatenate([rng.uniform(0, 1, (300, 3)), rng.uniform(0, 0.1, (100, 3))])
+    points = np.concatenate([points, points[:200] + rng.normal(size=(200, 3)) * 0.001])
+    group = orientation._within(points, 0.05)
+    near = np.linalg.norm(points[:, None] - points[None], axis=2) < 0.05
+    linked = near
+    for _ in range(10):
+        linked = linked @ linked
+    same = group[:, None] == group[None]
+    assert 20 < len(np.unique(group)) < 400
+    assert (same <= linked).all()
+    # A pair that is one cell's second choice may be missed by the width of a cell, no more.
+    assert (np.linalg.norm(points[:, None] - points[None], axis=2)[~same] > 0.05 - 2 * np.sqrt(3) * 0.025 / 2).all()
+
+
+def test_a_stray_vertex_far_away_costs_few_comparisons_and_is_told(monkeypatch):
+    """All of the part lies within the distance at which vertices are welded, and would be fifty million pairs."""
+    asked = []
+    monkeypatch.setattr(orientation, "cKDTree", lambda points: asked.append(len(points)) or cKDTree(points))
+    part = triangles(Manifold.sphere(0.5, 200))
+    assert len(part[0]) > 10_000
+    with pytest.raises(UnusableMesh, match="expected faces with an area, found none larger than 1e-06 of the diagonal"):
+        orient(*together(part, box((1, 1, 1), (1e7, 0, 0))))
+    assert asked[0] < 30
 
 
 def test_the_boundary_share_is_the_length_of_the_rim_over_that_of_all_edges():

@@ -183,8 +183,7 @@ def weld(vertices: Float64Array, faces: Int64Array, repairs: list[str]) -> tuple
     used, corner = np.unique(faces, return_inverse=True)
     points, same = np.unique(vertices[used], axis=0, return_inverse=True)
     diagonal = float(np.linalg.norm(points.max(axis=0) - points.min(axis=0)))
-    pairs = cKDTree(points).query_pairs(WELD * diagonal, output_type="ndarray")
-    group = _components(pairs[:, 0], pairs[:, 1], len(points))
+    group = _within(points, WELD * diagonal)
     _, keeper = np.unique(group, return_index=True)
     faces = group[same.ravel()][corner.ravel()].reshape(-1, 3)
     if len(keeper) < len(points):
@@ -193,8 +192,23 @@ def weld(vertices: Float64Array, faces: Int64Array, repairs: list[str]) -> tuple
     if collapsed.any():
         repairs.append(f"dropped {_count(collapsed.sum(), 'face')} without area")
     if collapsed.all():
-        raise UnusableMesh("expected faces with an area, found none")
+        raise UnusableMesh(f"expected faces with an area, found none larger than {WELD:g} of the diagonal")
     return points[keeper], faces[~collapsed]
+
+
+def _within(points: Float64Array, radius: float) -> Int64Array:
+    """(n, 3) points, all different -> (n,): the same number for those that lie within a radius, or are linked by others that do.
+
+    Points of one small cell count as one: a stray vertex far away makes the radius large, and its pairs are too many to list.
+    """
+    if not radius > 0:
+        return np.arange(len(points))
+    _, first, cell = np.unique(np.floor(points / (radius / 2)), axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    pairs = cKDTree(points[first[order]]).query_pairs(radius, output_type="ndarray")
+    return _components(pairs[:, 0], pairs[:, 1], len(order))[number[cell.ravel()]]
 
 
 def drop_repeated_faces(faces: Int64Array, repairs: list[str]) -> Int64Array:
