@@ -378,6 +378,20 @@ def test_a_truncated_file_is_refused(tmp_path, suffix, share):
         read_cad(written(path, content[: int(share * len(content))]))
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95, 1])
+def test_a_truncated_text_ply_is_refused(tmp_path, share, end):
+    """Its parser takes the faces that are there."""
+    mesh = trimesh.Trimesh(VERTICES, FACES, process=False)
+    lines = mesh.export(file_type="ply", encoding="ascii").splitlines()
+    path = written(tmp_path / "part.ply", end.join(lines[: int(share * len(lines))]) + end)
+    if share == 1:
+        assert len(read_cad(path).faces) == len(FACES)
+        return
+    with pytest.raises(UnreadableCad, match=r"part\.ply: expected .* found "):
+        read_cad(path)
+
+
 def test_a_missing_file_is_refused_by_name(tmp_path):
     with pytest.raises(UnreadableCad, match=r"gone\.stl: expected a readable file, found: No such file"):
         read_cad(tmp_path / "gone.stl")

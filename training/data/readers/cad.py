@@ -325,6 +325,13 @@ def _read_off(path: Path) -> _Triangles:
 
 
 def _read_ply(path: Path) -> _Triangles:
+    """The parser notices the end of a binary file alone; a text has a line for each element that its header promises."""
+    header, _, body = path.read_bytes().partition(b"end_header")
+    if re.search(rb"^format\s+ascii", header, re.MULTILINE):
+        promised = sum(int(count) for count in re.findall(rb"^element\s+\S+\s+(\d+)", header, re.MULTILINE))
+        held = sum(1 for line in body.splitlines() if line.strip())
+        if held < promised:
+            raise UnreadableCad(f"{path}: expected {promised:,} lines after its header, found {held:,}: truncated?")
     with path.open("rb") as file:
         return _merged(_load(file, "ply"))
 
