@@ -44,7 +44,7 @@ def test_the_page_has_a_section_and_a_picture_for_every_family(page):
         f"catalogue/{name}.webp" for name in re.findall(r"^### (\w+)$", text, re.MULTILINE)
     ]
     for family in FAMILIES.values():
-        assert f"{family.description} Split: {split_of(family.name)}." in text
+        assert f"{family.description}. Split: {split_of(family.name)}." in text
 
 
 def test_a_contact_sheet_shows_parts_and_not_only_backdrop(page):
@@ -107,10 +107,19 @@ def test_exported_parts_come_with_a_manifest_that_holds_some_out(tmp_path):
     }
 
 
-def test_an_unknown_format_or_family_is_refused_in_words(tmp_path):
-    for arguments, told in ((("dwg",), "dwg"), (("stl",), "teapot")):
-        with pytest.raises(ValueError, match=told):
-            export_parts(tmp_path, 1, arguments, ("teapot",))
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("export", "--formats", "stl, dwg"), "found dwg"),
+        (("export", "--families", "bolt, teapot"), "found teapot"),
+        (("catalogue", "--families", "bolt, teapot"), "found teapot"),
+    ],
+)
+def test_an_unknown_format_or_family_is_refused_in_words(tmp_path, command, told):
+    result = CliRunner().invoke(build(), ["data", *command, "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert told in " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.output).split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_list_of_families_has_them_all_and_a_family_its_parameters():

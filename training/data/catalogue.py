@@ -35,8 +35,8 @@ PART_SIZE = 200.0  # millimetres: the longest side of an exported part
 
 def write_catalogue(directory: Path, parts: int = 8, names: tuple[str, ...] | None = None) -> None:
     """Writes `catalogue.md` and one picture a family into `directory`; `names` limits which pictures are made anew."""
-    (directory / PICTURES).mkdir(parents=True, exist_ok=True)
-    for name in names or tuple(FAMILIES):
+    for name in _checked(names):
+        (directory / PICTURES).mkdir(parents=True, exist_ok=True)
         tile([_portrait(name, seed) for seed in range(parts)], COLUMNS).save(
             directory / PICTURES / f"{name}.webp", quality=80, method=6
         )
@@ -50,12 +50,12 @@ def export_parts(
 
     `MANIFEST_NAME` beside them says which they are, and holds out the ninth and tenth of every ten parts.
     """
-    unknown = sorted(set(formats) - set(WRITERS)) + sorted(set(names or ()) - set(FAMILIES))
+    unknown = sorted(set(formats) - set(WRITERS))
     if unknown:
-        raise ValueError(f"expected formats among {', '.join(WRITERS)} and known families, found {', '.join(unknown)}")
+        raise ValueError(f"formats: expected some of {', '.join(WRITERS)}, found {', '.join(unknown)}")
     files: list[Path] = []
     rows: list[tuple[str, ...]] = []
-    for family in names or tuple(FAMILIES):
+    for family in _checked(names):
         (directory / family).mkdir(parents=True, exist_ok=True)
         for number in range(parts):
             suffix = formats[len(files) % len(formats)]
@@ -69,6 +69,14 @@ def export_parts(
     return files
 
 
+def _checked(names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """All families when None; ValueError for a name that is none."""
+    unknown = sorted(set(names or ()) - set(FAMILIES))
+    if unknown:
+        raise ValueError(f"families: expected some of {', '.join(FAMILIES)}, found {', '.join(unknown)}")
+    return names or tuple(FAMILIES)
+
+
 def _portrait(name: str, seed: int) -> npt.NDArray[np.uint8]:
     """One photograph of a part, (S, S, 3)."""
     part = make_part(name, seed)
@@ -79,16 +87,19 @@ def _portrait(name: str, seed: int) -> npt.NDArray[np.uint8]:
 
 def _page() -> list[str]:
     counts = {kind: sum(family.kind == kind for family in FAMILIES.values()) for kind in KINDS}
-    totals = ", ".join(f"{count} of {KINDS[kind].lower()}" for kind, count in counts.items())
+    totals = ", ".join(f"{title.lower()} {counts[kind]}" for kind, title in KINDS.items())
     lines = [
         "# The catalogue of procedural parts",
         "",
         "Written by `monotwin data catalogue`; `monotwin data families NAME` prints a family's parameters.",
         "",
-        f"{len(FAMILIES)} families: {totals}. A part is a pure function of its family and a seed. Every part is closed, in one",
-        "piece unless its family says otherwise, of 500 to 30,000 faces, and its walls are at least 3 voxels of 256 thick unless",
-        "its family declares thinner ones. Ranges are what 200 draws showed; lengths are in millimetres where a table of a",
-        "standard rules them (`training/data/families/standards.py`), and relative otherwise.",
+        f"{len(FAMILIES)} families: {totals}.",
+        "",
+        "A part is a pure function of its family and a seed. Every part is closed; its bodies are joined or half a voxel",
+        "apart at most, unless its family says otherwise; it has 500 to 30,000 faces; and all but 2 % of its area bounds",
+        "walls of at least 3 voxels of 256, or of as many as its family declares. Ranges are what 200 draws showed.",
+        "Lengths are in millimetres. Where a table of a standard gives them (`training/data/families/standards.py`) they are",
+        "true to size; some machines and structures are scale models, since training brings every part to one size anyway.",
     ]
     for kind, title in KINDS.items():
         lines += ["", f"## {title}"]
@@ -108,7 +119,7 @@ def _section(family: Family) -> list[str]:
     return [
         f"### {family.name}",
         "",
-        f"{family.description} {' '.join(remarks)}",
+        f"{family.description}. {' '.join(remarks)}",
         "",
         f"![{family.name}]({PICTURES}/{family.name}.webp)",
         "",

@@ -51,7 +51,7 @@ def generate_command(
     from training.data.procedural import ProceduralParts
     from training.data.sets import SetConfig
 
-    chosen = {} if families is None else {"families": tuple(name.strip() for name in families.split(","))}
+    chosen = {} if families is None else {"families": _names(families)}
     try:
         source = ProceduralParts(shapes=shapes, seed=seed, **chosen)
     except ValueError as error:
@@ -136,7 +136,7 @@ def import_command(
         pictures=OccNetPictures(occnet) if renderings is None else Renderings(renderings),
         labels=labels[0],
         splits=None if splits is None else SplitLists.read(splits).with_validation(val_share),
-        categories=None if categories is None else tuple(categories.split(",")),
+        categories=None if categories is None else _names(categories),
         least_agreement=least_agreement,
     )
     config = SetConfig(views=views, image_size=image_size, near_points=near_points, uniform_points=uniform_points, seed=seed)
@@ -174,7 +174,10 @@ def catalogue_command(
     """Write the page of all procedural families, with a contact sheet of each."""
     from training.data.catalogue import write_catalogue
 
-    write_catalogue(out, parts, None if families is None else tuple(families.split(",")))
+    try:
+        write_catalogue(out, parts, None if families is None else _names(families))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 @data_app.command("export")
@@ -185,12 +188,11 @@ def export_command(
     families: Annotated[str | None, typer.Option(help="Names separated by commas; all when left out.")] = None,
     seed: Seed = 0,
 ) -> None:
-    """Write procedural parts as CAD files: a folder to try `monotwin data prepare` on."""
+    """Write procedural parts as CAD files, 200 mm long: a folder to try `monotwin data prepare` on, manifest included."""
     from training.data.catalogue import export_parts
 
-    chosen = None if families is None else tuple(families.split(","))
     try:
-        files = export_parts(out, parts, tuple(formats.split(",")), chosen, seed)
+        files = export_parts(out, parts, _names(formats), None if families is None else _names(families), seed)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     console.print(f"{len(files)} files in {out}")
@@ -208,6 +210,11 @@ def sheet_command(
     from training.data.sheets import sheet_of_set
 
     sheet_of_set(directory, shapes, views, split).save(out)
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    """ "a, b" -> ("a", "b")."""
+    return tuple(name.strip() for name in listed.split(","))
 
 
 def _cad_source(
