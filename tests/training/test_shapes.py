@@ -98,6 +98,24 @@ def test_a_truncated_file_is_named(shape, tmp_path):
         PreparedShape.read(path)
 
 
+def test_a_damaged_file_is_named_wherever_the_damage_lies(shape, tmp_path):
+    """A few bytes at random: half of them in the archive's directory, which names versions, methods and flags."""
+    path, rng = tmp_path / "damaged.npz", np.random.default_rng(0)
+    shape.write(path)
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    directory = path.read_bytes().find(b"PK\x01\x02")
+    refused = 0
+    for trial in range(400):
+        damaged = content.copy()
+        damaged[rng.integers(directory if trial % 2 else 0, len(content), 3)] = rng.integers(0, 256, 3)
+        path.write_bytes(damaged.tobytes())
+        try:
+            PreparedShape.read(path)
+        except ShapeFileError as error:
+            refused += "damaged.npz" in str(error)
+    assert refused > 300
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ShapeFileError, match=r"nowhere\.npz"):
         PreparedShape.read(tmp_path / "nowhere.npz")
