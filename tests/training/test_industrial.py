@@ -110,3 +110,13 @@ def test_a_missing_shard_and_a_missing_column_are_named(archive):
     (archive / "manifest.csv").write_text("id,shard,index\n")
     with pytest.raises(TrainingError, match=r"manifest\.csv: expected the columns .*, found none named category, family"):
         IndustrialShards(directory=archive).listing()
+
+
+@pytest.mark.parametrize(("good", "bad"), [("test,test_00", "holdout,test_00"), ("npz,1,", "npz,one,")])
+def test_a_row_with_an_unknown_split_or_index_is_named(archive, good, bad):
+    """A shape in a split of its own would be in the set, and in no training, validation or test."""
+    text = (archive / "manifest.csv").read_text()
+    assert text.count(good) == 1
+    (archive / "manifest.csv").write_text(text.replace(good, bad))
+    with pytest.raises(TrainingError, match=r"manifest\.csv, line [34]: expected split train, val, test and a whole index"):
+        IndustrialShards(directory=archive).listing()

@@ -29,6 +29,7 @@ LICENCES = "LICENCES.md"
 COLUMNS = ("id", "split", "shard", "index", "category", "family", "repository", "path", "licence")
 SHARD_ARRAYS = ("verts", "faces", "voff", "foff", "box")
 KINDS = {"building": "structure"}  # the manifest's categories, where ours have another name
+SPLITS = ("train", "val", "test")
 STEPS = 65535
 
 
@@ -109,9 +110,14 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
             missing = sorted(set(COLUMNS) - set(reader.fieldnames or ()))
             if missing:
                 raise TrainingError(f"{path}: expected the columns {', '.join(COLUMNS)}, found none named {', '.join(missing)}")
-            return list(reader)
+            rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TrainingError(f"{path}: expected a CSV file, found: {error}") from error
+    for number, row in enumerate(rows, start=2):
+        if row["split"] not in SPLITS or not str(row["index"]).isdecimal():
+            found = f"{row['split']!r} and {row['index']!r}"
+            raise TrainingError(f"{path}, line {number}: expected split {', '.join(SPLITS)} and a whole index, found {found}")
+    return rows
 
 
 def _attributions(path: Path) -> dict[str, str]:
