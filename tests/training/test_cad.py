@@ -271,6 +271,28 @@ def test_quads_and_pentagons_become_triangles(tmp_path, suffix):
     assert volume(mesh) == pytest.approx(2.5 * np.sin(2 * np.pi / 5))
 
 
+@pytest.mark.parametrize("suffix", ["obj", "off"])
+@pytest.mark.parametrize("first", range(6))
+@pytest.mark.parametrize("tilt", [0.0, 0.7])
+def test_a_dented_polygon_is_cut_up_within_its_outline(tmp_path, suffix, first, tilt):
+    """An L profile: from most corners a fan of its ends would reach over the dent, and show a face where none is."""
+    outline = np.roll(np.array([[0, 0], [2, 0], [2, 1], [1, 1], [1, 2], [0, 2]]), first, axis=0)
+    points = np.concatenate([np.column_stack([outline, np.full(6, z)]) for z in (0, 3)]).astype(float)
+    points = points @ trimesh.transformations.rotation_matrix(tilt, [1, 2, 3])[:3, :3].T
+    sides = [[k, (k + 1) % 6, (k + 1) % 6 + 6, k + 6] for k in range(6)]
+    polygons = [[5, 4, 3, 2, 1, 0], [6, 7, 8, 9, 10, 11], *sides]
+    if suffix == "obj":
+        lines = [f"v {x} {y} {z}" for x, y, z in points] + ["f " + " ".join(str(k + 1) for k in corners) for corners in polygons]
+    else:
+        lines = ["OFF", f"12 {len(polygons)} 0", *(f"{x} {y} {z}" for x, y, z in points)]
+        lines += [" ".join(map(str, [len(corners), *corners])) for corners in polygons]
+    mesh = read_cad(written(tmp_path / f"profile.{suffix}", "\n".join(lines) + "\n"))
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    assert solid.is_volume
+    assert solid.area == pytest.approx(2 * 3 + 8 * 3)
+    assert volume(mesh) == pytest.approx(9)
+
+
 def test_an_obj_without_its_materials_counts_back_and_goes_on_over_lines(tmp_path):
     corners = "v {0} 0 0\nv {1} 0 0\nv {0} 1 0\nv {0} 0 1\n"
     faces = "f -4 -2 -3\nf -4 -3 -1\nf -3 -2 \\\n -1\nf -4 -1 -2\n"

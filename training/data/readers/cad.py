@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import cascadio
+import manifold3d
 import numpy as np
 import numpy.typing as npt
 import trimesh
@@ -268,9 +269,9 @@ def _read_text_stl(path: Path, data: bytes) -> _Triangles:
 
 
 def _read_obj(path: Path) -> _Triangles:
-    """Vertices and faces alone; a polygon becomes a fan. Negative numbers count back from the vertices read so far."""
+    """Vertices and faces alone, polygons cut up. Negative numbers count back from the vertices read so far."""
     vertices: list[list[float]] = []
-    faces: list[tuple[int, int, int]] = []
+    polygons: list[list[int]] = []
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in _joined_lines(file):
             words = line.split()
@@ -279,9 +280,9 @@ def _read_obj(path: Path) -> _Triangles:
             if words[0] == "v":
                 vertices.append([float(word) for word in words[1:4]])
             elif words[0] == "f":
-                corners = [_obj_index(word, len(vertices)) for word in words[1:]]
-                faces.extend((corners[0], corners[k], corners[k + 1]) for k in range(1, len(corners) - 1))
-    return _Triangles(np.array(vertices, np.float64).reshape(-1, 3), np.array(faces, np.int64).reshape(-1, 3))
+                polygons.append([_obj_index(word, len(vertices)) for word in words[1:]])
+    points = np.array(vertices, np.float64).reshape(-1, 3)
+    return _Triangles(points, _cut_up(polygons, points))
 
 
 def _joined_lines(file: Any) -> Iterator[str]:
@@ -300,7 +301,7 @@ def _obj_index(word: str, vertex_count: int) -> int:
 
 
 def _read_off(path: Path) -> _Triangles:
-    """A line a vertex and a line a polygon, which becomes a fan; what follows the coordinates (colours, normals) is skipped."""
+    """A line a vertex and a line a polygon, which is cut up; what follows the coordinates (colours, normals) is skipped."""
     text = path.read_text("utf-8-sig", errors="replace")
     lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
     if len(lines[0]) == 1:
@@ -314,14 +315,42 @@ def _read_off(path: Path) -> _Triangles:
             f"{path}: expected {vertex_count:,} vertices and {face_count:,} faces, found {max(held, 0):,} lines: truncated?"
         )
     vertices = np.array([words[:3] for words in lines[first : first + vertex_count]], np.float64).reshape(-1, 3)
-    faces: list[tuple[int, int, int]] = []
+    polygons: list[list[int]] = []
     for words in lines[first + vertex_count : first + vertex_count + face_count]:
         size = int(words[0])
         if len(words) <= size:
             raise UnreadableCad(f"{path}: expected {size} corners in a face, found {len(words) - 1}: truncated?")
-        corners = [int(word) for word in words[1 : size + 1]]
-        faces.extend((corners[0], corners[k], corners[k + 1]) for k in range(1, size - 1))
-    return _Triangles(vertices, np.array(faces, np.int64).reshape(-1, 3))
+        polygons.append([int(word) for word in words[1 : size + 1]])
+    return _Triangles(vertices, _cut_up(polygons, vertices))
+
+
+def _cut_up(polygons: list[list[int]], vertices: Float64Array) -> Int64Array:
+    """Triangles (m, 3) of polygons (vertex numbers, which need not be there): fans, but where a dent would let a fan leave it."""
+    fans = [(corners[0], corners[k], corners[k + 1]) for corners in polygons for k in range(1, len(corners) - 1)]
+    faces = np.array(fans, np.int64).reshape(-1, 3)
+    counts = np.maximum([len(corners) - 2 for corners in polygons], 0)
+    if len(faces) == counts.astype(bool).sum() or faces.min() < 0 or faces.max() >= len(vertices):
+        return faces
+    owner = np.repeat(np.arange(len(polygons)), counts)
+    points = vertices[faces]
+    normals = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
+    total = np.stack([np.bincount(owner, normals[:, k], len(polygons)) for k in range(3)], axis=1)
+    backward = np.einsum("ij,ij->i", normals, total[owner]) < 0
+    starts = np.cumsum(counts) - counts
+    for number in np.unique(owner[backward]):
+        corners = np.array(polygons[number])
+        ears = _ears(vertices[corners], total[number])
+        if len(ears) == counts[number]:
+            faces[starts[number] : starts[number] + len(ears)] = corners[ears]
+    return faces
+
+
+def _ears(outline: Float64Array, normal: Float64Array) -> npt.NDArray[np.integer[Any]]:
+    """Triangles (k, 3) of corner numbers within an outline (n, 3) that runs counter-clockwise around a normal (3,)."""
+    across = np.cross(normal, np.eye(3)[np.abs(normal).argmin()])
+    axes = np.stack([across, np.cross(normal, across)])
+    flat = (outline - outline.mean(axis=0)) @ (axes / np.linalg.norm(axes, axis=1, keepdims=True)).T
+    return np.asarray(manifold3d.triangulate([flat]))
 
 
 def _read_ply(path: Path) -> _Triangles:
