@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +81,22 @@ def test_one_that_crashes_and_one_that_never_ends_are_rejected_and_the_others_ar
     assert [refusal.name for refusal in index.rejected] == ["crashing", "endless"]
     for refusal in index.rejected:
         assert "crashed or took more than 3 s" in refusal.reason
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    """They hold its standard output, which is at its end when the last of them is gone."""
+    touched = tmp_path / "touched"
+    script = (
+        "from tests.training.test_sets import *\n"
+        f"build_set(Boxes(('endless',), Path({str(touched)!r})), SMALL, Path({str(tmp_path)!r}), workers=1)\n"
+    )
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=root) as process:
+        while not touched.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+        process.communicate(timeout=20)
 
 
 def test_a_second_run_makes_only_what_is_missing_damaged_or_changed(tmp_path):
