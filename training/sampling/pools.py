@@ -13,7 +13,7 @@ from training.sampling.surface import sample_surface
 
 VOXEL = 1 / 256
 POINT_STEPS = 32767  # a stored point is a whole number of 1/32767
-BALL_RADIUS = 0.87  # holds the query volume of any view: half its diagonal, had the crop the object's diameter as side
+BALL_RADIUS = 0.87  # holds most of any query volume; about a twentieth, its corners far from the object, lies beyond
 
 
 @dataclass(frozen=True, kw_only=True)
