@@ -110,6 +110,7 @@ def test_a_manifest_decides_what_is_read_and_what_it_is(tmp_path):
         ("kind,family\na,b\n", "no column `file`"),
         ("file,colour\na,b\n", "unknown colour"),
         ("file,split\na,holdout\n", "line 2: expected split to be one of train, val, test, found 'holdout'"),
+        ("file,kind\na,machin\n", "line 2: expected kind to be one of component, machine, structure, other, found 'machin'"),
         ("file,unit\na,mm\nb,furlong\n", "line 3: expected unit to be one of .*, found 'furlong'"),
         ("file,unit\na,mm\na,mm\n", "line 3: expected each file once, found a again"),
         ("file\na,b\n", "line 2: expected as many fields as columns"),
@@ -201,6 +202,14 @@ def test_links_pipes_and_folders_that_cannot_be_entered_are_in_the_report(tmp_pa
     assert set(found) == {"linked", "here", "gone.stl", "loop.stl", "pipe.stl", "closed"}
     assert found["closed"] == "expected a readable folder, found: Permission denied"
     assert {refusal.name for refusal in listing.ignored} == {"linked", "here"}
+
+
+def test_what_a_mac_puts_beside_each_file_is_ignored_and_a_part_of_such_a_name_is_not(tmp_path):
+    write_mesh(tmp_path / "._a.ply")
+    (tmp_path / "._b.ply").write_bytes(b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X" + b"\0" * 100)
+    listing = CadFolder(directory=tmp_path).listing()
+    assert [item.source["file"] for item in listing.items] == ["._a.ply"]
+    assert [refusal.name for refusal in listing.ignored] == ["._b.ply"]
 
 
 def test_a_file_that_may_not_be_read_costs_only_itself(tmp_path, monkeypatch):

@@ -21,6 +21,8 @@ from training.errors import TrainingError
 
 MANIFEST_COLUMNS = ("file", "family", "kind", "split", "unit", "up", "licence", "attribution")
 SPLITS = ("train", "val", "test")
+KINDS = ("component", "machine", "structure", "other")
+RESOURCE_FORK = b"\x00\x05\x16\x07"  # how a Mac's `._part.stl` begins, which archives put beside each file
 SUFFIX_LIST = ", ".join(sorted(SUFFIXES))
 
 
@@ -56,6 +58,8 @@ class CadFolder:
                 ignored.append(Refusal(name=name, reason=f"expected one of {SUFFIX_LIST}, found {path.suffix or 'no suffix'}"))
             elif rows is not None and name not in rows:
                 ignored.append(Refusal(name=name, reason="not in the manifest"))
+            elif _is_resource_fork(path):
+                ignored.append(Refusal(name=name, reason="what a Mac notes about the file of that name, no mesh"))
             elif rows is not None and rows[name].get("licence") in self.without_licences:
                 ignored.append(Refusal(name=name, reason=f"licence {rows[name]['licence']}"))
             else:
@@ -163,7 +167,7 @@ def _check_row(where: str, row: dict[str, Any], rows: dict[str, dict[str, str]])
         raise TrainingError(f"{where}: expected the name of a file, found none")
     if row["file"] in rows:
         raise TrainingError(f"{where}: expected each file once, found {row['file']} again")
-    for column, allowed in (("split", SPLITS), ("up", ("y", "z")), ("unit", tuple(METRES))):
+    for column, allowed in (("kind", KINDS), ("split", SPLITS), ("up", ("y", "z")), ("unit", tuple(METRES))):
         value = (row.get(column) or "").strip()
         if value and value not in allowed:
             raise TrainingError(f"{where}: expected {column} to be one of {', '.join(allowed)}, found {value!r}")
@@ -180,6 +184,16 @@ def _fingerprint(path: Path, row: dict[str, str], unit: str | None, up: str | No
         return "unreadable"
     content.update(f"{row.get('unit') or unit} {row.get('up') or up} {row.get('kind')}".encode())
     return content.hexdigest()
+
+
+def _is_resource_fork(path: Path) -> bool:
+    if not path.name.startswith("._"):
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(RESOURCE_FORK)) == RESOURCE_FORK
+    except OSError:
+        return False
 
 
 def _is_file(path: Path) -> bool:
