@@ -338,6 +338,9 @@ TRIANGLE_OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\n"
 BOMB = '<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><model><resources/>&b;</model>'
 ROOT = [{"mesh": 0}]
 DRACO = gltf_tree(ROOT, INLINE) | {"extensionsRequired": ["KHR_draco_mesh_compression"]}
+QUANTISED = gltf_tree(ROOT, INLINE)
+QUANTISED["accessors"][0] |= {"componentType": 5122, "normalized": True}
+INSTANCED = gltf_tree(ROOT, INLINE) | {"extensionsUsed": ["EXT_mesh_gpu_instancing"]}
 UNREADABLE = {
     "empty.stl": (b"", "found it empty"),
     "text.stl": ("Dear supplier, please find the part attached.", "found text that begins 'Dear supplier"),
@@ -368,6 +371,8 @@ UNREADABLE = {
     "unit.3mf": (model_3mf("parsec", '<item objectid="1"/>'), "'parsec'"),
     "buildless.3mf": (model_3mf(None, ""), "found no triangles"),
     "draco.gltf": (json.dumps(DRACO), "KHR_draco_mesh_compression"),
+    "quantised.gltf": (json.dumps(QUANTISED), "found normalised ones: export without quantisation"),
+    "instanced.gltf": (json.dumps(INSTANCED), "found EXT_mesh_gpu_instancing"),
     "above.gltf": (json.dumps(gltf_tree(ROOT, "../secret.bin")), "expected its buffers in its own folder"),
     "escaped.gltf": (json.dumps(gltf_tree(ROOT, "%2e%2e/secret.bin")), "expected its buffers in its own folder"),
     "absolute.gltf": (json.dumps(gltf_tree(ROOT, "/etc/hostname")), "expected its buffers in its own folder"),

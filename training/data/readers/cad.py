@@ -392,6 +392,12 @@ def _check_gltf(path: Path, tree: Any) -> None:
     compressed = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"} & set(tree.get("extensionsRequired", ()))
     if compressed:
         raise UnreadableCad(f"{path}: expected uncompressed meshes, found {', '.join(sorted(compressed))}: export without it")
+    if "EXT_mesh_gpu_instancing" in tree.get("extensionsUsed", ()):  # the parser would show each mesh once
+        raise UnreadableCad(f"{path}: expected a node for each instance, found EXT_mesh_gpu_instancing: export without it")
+    positions = {part.get("attributes", {}).get("POSITION") for mesh in tree.get("meshes", ()) for part in mesh["primitives"]}
+    accessors = tree.get("accessors", ())
+    if any(accessors[number].get("normalized") for number in positions - {None}):  # the parser would misplace them
+        raise UnreadableCad(f"{path}: expected positions as they are, found normalised ones: export without quantisation")
     _buffers_beside(path, tree)
 
 
