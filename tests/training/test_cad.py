@@ -271,6 +271,12 @@ def test_quads_and_pentagons_become_triangles(tmp_path, suffix):
     assert volume(mesh) == pytest.approx(2.5 * np.sin(2 * np.pi / 5))
 
 
+@pytest.mark.parametrize("head", ["OFF\n4 4 6", "OFF 4 4 6", "OFF4 4 6", "\ufeffCOFF # colours\n\n4 4 6"])
+def test_the_counts_of_an_off_file_may_stand_in_its_first_line(tmp_path, head):
+    body = "0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 2 1\n3 0 1 3\n3 1 2 3\n3 0 3 2\n"
+    assert volume(read_cad(written(tmp_path / "part.off", f"{head}\n{body}"))) == pytest.approx(1 / 6)
+
+
 @pytest.mark.parametrize("suffix", ["obj", "off"])
 @pytest.mark.parametrize("first", range(6))
 @pytest.mark.parametrize("tilt", [0.0, 0.7])

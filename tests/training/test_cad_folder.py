@@ -36,7 +36,7 @@ def write_mesh(path: Path, solid: solids.Solid = BRACKET) -> None:
 
 def outcomes(index: DataIndex) -> dict[str, str]:
     """What became of each file, by its name in the folder."""
-    found = {entry.source["file"]: "repaired" if entry.repairs else "kept" for entry in index.entries}
+    found = {entry.source["file"]: "kept with remarks" if entry.repairs else "kept" for entry in index.entries}
     return found | {refusal.name: "ignored" for refusal in index.ignored}
 
 

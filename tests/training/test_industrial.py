@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from app.cli import build
 from tests.training import solids
 from training.data.readers.industrial import COLUMNS, IndustrialShards, is_industrial, read_shape
 from training.data.sets import SetConfig, build_set
@@ -120,3 +123,9 @@ def test_a_row_with_an_unknown_split_or_index_is_named(archive, good, bad):
     (archive / "manifest.csv").write_text(text.replace(good, bad))
     with pytest.raises(TrainingError, match=r"manifest\.csv, line [34]: expected split train, val, test and a whole index"):
         IndustrialShards(directory=archive).listing()
+
+
+def test_options_that_an_archive_would_ignore_are_refused(archive, tmp_path):
+    result = CliRunner().invoke(build(), ["data", "prepare", str(archive), "--out", str(tmp_path / "set"), "--unit", "mm"])
+    assert result.exit_code == 2
+    assert "the archive says it all itself" in " ".join(re.sub(r"[│╭╮╰╯─]", " ", result.output).split())

@@ -47,6 +47,8 @@ class Boxes:
             raise RejectedShape("expected a volume, found none")
         if item.name == "failing":
             raise ZeroDivisionError("by nothing")
+        if item.name == "stopped":
+            raise KeyboardInterrupt
         if item.name == "crashing":
             os.abort()
         if item.name == "endless":
@@ -67,7 +69,7 @@ def test_a_set_holds_every_shape_and_its_report_everything_else(tmp_path):
         report = {row["name"]: (row["outcome"], row["remarks"]) for row in csv.DictReader(file)}
     assert report == {
         "plain": ("kept", ""),
-        "repaired": ("repaired", "welded"),
+        "repaired": ("kept with remarks", "welded"),
         "rejected": ("rejected", "expected a volume, found none"),
         "failing": ("rejected", "ZeroDivisionError: by nothing"),
         "notes.txt": ("ignored", "no mesh"),
@@ -116,6 +118,21 @@ def test_a_second_run_makes_only_what_is_missing_damaged_or_changed(tmp_path):
     touched.unlink()
     build_set(Boxes(("a",), touched, fingerprint="second"), dataclasses.replace(SMALL, views=2), tmp_path)
     assert touched.read_text().split() == ["a"]
+
+
+def test_a_run_with_other_numbers_that_is_stopped_leaves_no_index_of_the_old_ones(tmp_path):
+    build_set(Boxes(("a", "b")), SMALL, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        build_set(Boxes(("a", "stopped")), dataclasses.replace(SMALL, views=2), tmp_path)
+    with pytest.raises(ShapeFileError, match=r"index\.json"):
+        DataIndex.read(tmp_path)
+
+
+def test_a_longer_run_that_is_stopped_leaves_the_shorter_set(tmp_path):
+    before = build_set(Boxes(("a",)), SMALL, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        build_set(Boxes(("a", "stopped")), SMALL, tmp_path)
+    assert DataIndex.read(tmp_path) == before
 
 
 def test_a_shapes_file_says_what_it_is(tmp_path):

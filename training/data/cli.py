@@ -225,6 +225,8 @@ def _cad_source(
     from training.data.readers.industrial import IndustrialShards, is_industrial
 
     if is_industrial(folder):
+        if manifest or unit or up:
+            raise typer.BadParameter(f"{folder}: expected no --manifest, --unit or --up, since the archive says it all itself")
         return IndustrialShards(directory=folder, without_licences=without_licences)
     if unit is not None and unit not in METRES:
         raise typer.BadParameter(f"--unit: expected one of {', '.join(METRES)}, found {unit}")

@@ -22,7 +22,7 @@ class ShapeEntry:
     """A line of the index: one prepared shape.
 
     name: unique in the set. file: relative to the set's folder. split: train, val or test.
-    repairs: what had to be done to the source's triangles, in words.
+    repairs: what was unusual about the source's triangles, and what had to be done to them, in words.
     source: where the shape comes from, JSON values; licence: SPDX identifier, with the names to attribute the shape to.
     """
 
@@ -113,7 +113,7 @@ class DataIndex:
             rows = csv.writer(file)
             rows.writerow(("name", "outcome", "split", "family", "remarks", "shape"))
             for entry in self.entries:
-                outcome = "repaired" if entry.repairs else "kept"
+                outcome = "kept with remarks" if entry.repairs else "kept"
                 rows.writerow((entry.title, outcome, entry.split, entry.family, "; ".join(entry.repairs), entry.file))
             rows.writerows((refusal.name, "rejected", "", "", refusal.reason, "") for refusal in self.rejected)
             rows.writerows((refusal.name, "ignored", "", "", refusal.reason, "") for refusal in self.ignored)

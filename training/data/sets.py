@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from training.data.index import DataIndex, Refusal, ShapeEntry, title_of
+from training.data.index import INDEX_NAME, DataIndex, Refusal, ShapeEntry, title_of
 from training.data.shapes import PreparedShape, ShapeFileError
 from training.errors import TrainingError
 
@@ -101,6 +101,7 @@ def build_set(
     if unusable is not None:
         raise TrainingError(f"names: expected ones that a file may have, found {unusable!r}")
     (directory / "shapes").mkdir(parents=True, exist_ok=True)
+    _forget_other_numbers(config, directory)
     work = _Work(source, config, directory)
     results: dict[str, ShapeEntry | Refusal] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -121,6 +122,15 @@ def build_set(
     )
     index.write()
     return index
+
+
+def _forget_other_numbers(config: SetConfig, directory: Path) -> None:
+    """Removes an index whose shapes are about to be replaced: a run that is stopped half-way must not pass for a set."""
+    try:
+        if DataIndex.read(directory).arguments != asdict(config):
+            (directory / INDEX_NAME).unlink()
+    except ShapeFileError:
+        pass
 
 
 @dataclass(frozen=True)

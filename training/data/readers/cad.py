@@ -184,7 +184,7 @@ def _kind_of(path: Path, head: bytes, size: int) -> FileKind | None:
         return FileKind.GLB
     if re.match(rb"ply\s", head):
         return FileKind.PLY
-    if re.match(rb"(ST)?C?N?OFF\s", text):
+    if re.match(rb"(ST)?C?N?OFF[\s\d]", text):
         return FileKind.OFF
     if b"ISO-10303-21" in text[:1024]:
         return FileKind.STEP
@@ -301,22 +301,21 @@ def _obj_index(word: str, vertex_count: int) -> int:
 
 
 def _read_off(path: Path) -> _Triangles:
-    """A line a vertex and a line a polygon, which is cut up; what follows the coordinates (colours, normals) is skipped."""
-    text = path.read_text("utf-8-sig", errors="replace")
-    lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
-    if len(lines[0]) == 1:
-        counts, first = lines[1], 2
-    else:
-        counts, first = lines[0][1:], 1
+    """A line a vertex and a line a polygon, which is cut up; what follows the coordinates (colours, normals) is skipped.
+
+    The counts may follow the keyword in its line, even without a space, as in ModelNet's files.
+    """
+    text = re.sub(r"^\s*(ST)?C?N?OFF", "", path.read_text("utf-8-sig", errors="replace"))
+    counts, *lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
     vertex_count, face_count = int(counts[0]), int(counts[1])
-    held = len(lines) - first
+    held = len(lines)
     if held < vertex_count + face_count:
         raise UnreadableCad(
-            f"{path}: expected {vertex_count:,} vertices and {face_count:,} faces, found {max(held, 0):,} lines: truncated?"
+            f"{path}: expected {vertex_count:,} vertices and {face_count:,} faces, found {held:,} lines: truncated?"
         )
-    vertices = np.array([words[:3] for words in lines[first : first + vertex_count]], np.float64).reshape(-1, 3)
+    vertices = np.array([words[:3] for words in lines[:vertex_count]], np.float64).reshape(-1, 3)
     polygons: list[list[int]] = []
-    for words in lines[first + vertex_count : first + vertex_count + face_count]:
+    for words in lines[vertex_count : vertex_count + face_count]:
         size = int(words[0])
         if len(words) <= size:
             raise UnreadableCad(f"{path}: expected {size} corners in a face, found {len(words) - 1}: truncated?")

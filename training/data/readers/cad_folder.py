@@ -138,7 +138,7 @@ def family_of(name: str) -> str:
 def file_name(name: str) -> str:
     """A file's relative path as one readable file name that no other path shares."""
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:80]
-    return f"{readable}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+    return f"{readable}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 def read_manifest(path: Path) -> dict[str, dict[str, str]]:
