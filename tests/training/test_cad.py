@@ -351,7 +351,7 @@ UNREADABLE = {
     "empty.stl": (b"", "found it empty"),
     "text.stl": ("Dear supplier, please find the part attached.", "found text that begins 'Dear supplier"),
     "picture.step": (b"\x89PNG\r\n\x1a\n" + b"\0" * 200, "expected a STEP file, found a PNG image"),
-    "picture.stl": (b"\x89PNG\r\n\x1a\n" + b"\0" * 200, "expected a STL file, found a PNG image"),
+    "picture.stl": (b"\x89PNG\r\n\x1a\n" + b"\0" * 200, "expected an STL file, found a PNG image"),
     "pointer.glb": ("version https://git-lfs.github.com/spec/v1\n", "found a Git LFS pointer"),
     "archive.3mf": (zipped({"readme.txt": "no model"}), "found a ZIP archive without a 3MF model"),
     "facetless.stl": ("solid nothing\nendsolid nothing\n", "found no triangles"),

@@ -145,7 +145,7 @@ def read_cad(path: Path, unit: Unit | None = None, up: UpAxis | None = None) -> 
         raise
     except Exception as error:  # parsers raise whatever a broken file leads them to
         kind_name = SUFFIXES[path.suffix.lower()].value if path.suffix.lower() in SUFFIXES else "CAD"
-        raise UnreadableCad(f"{path}: expected a {kind_name} file, found it damaged: {error or type(error).__name__}") from error
+        raise UnreadableCad(f"{path}: expected {_a(kind_name)} file, found it damaged: {error or type(error).__name__}") from error
     named = SUFFIXES.get(path.suffix.lower())
     notes = read.notes if named == kind else (f"named {path.suffix or 'without a suffix'}, is {kind.value}", *read.notes)
     found_unit = read.unit or unit
@@ -155,6 +155,11 @@ def read_cad(path: Path, unit: Unit | None = None, up: UpAxis | None = None) -> 
     if axis == "y":
         vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1)
     return CadMesh(vertices, read.faces.astype(np.int32), found_unit, axis, read.bodies, notes)
+
+
+def _a(name: str) -> str:
+    """A format's name with its article, as it is spoken."""
+    return f"{'an' if name in ('STL', 'OBJ', 'OFF') else 'a'} {name}"
 
 
 def _recognise(path: Path) -> FileKind:
@@ -171,7 +176,7 @@ def _recognise(path: Path) -> FileKind:
     kind = _kind_of(path, head, size)
     if kind is None:
         expected = SUFFIXES[path.suffix.lower()].value if path.suffix.lower() in SUFFIXES else "CAD or mesh"
-        raise UnreadableCad(f"{path}: expected a {expected} file, found {_stranger(path, head)}")
+        raise UnreadableCad(f"{path}: expected {_a(expected)} file, found {_stranger(path, head)}")
     return kind
 
 
@@ -230,7 +235,7 @@ def _check(path: Path, kind: FileKind, read: _Triangles) -> None:
     count = len(read.vertices)
     if not len(read.faces):
         found = f"{count:,} points without faces" if count else "no triangles"
-        raise UnreadableCad(f"{path}: expected a {kind.value} file with a surface, found {found}")
+        raise UnreadableCad(f"{path}: expected {_a(kind.value)} file with a surface, found {found}")
     low, high = int(read.faces.min()), int(read.faces.max())
     if low < 0 or high >= count:
         raise UnreadableCad(f"{path}: expected vertex numbers from 0 to {count - 1}, found {low if low < 0 else high}")
