@@ -273,7 +273,7 @@ def test_an_inside_out_mesh_is_turned(tmp_path):
     ("text", "message"),
     [
         ("", r"model\.obj: expected"),
-        ("v 0 0 0\nv 1 0 0\nv 0 1 0\n", r"model\.obj: expected a OBJ file with a surface|model\.obj: expected"),
+        ("v 0 0 0\nv 1 0 0\nv 0 1 0\n", r"model\.obj: expected an OBJ file with a surface"),
         ("v 0 0 0\nv 1 0 0\nv 0 nan 0\nf 1 2 3\n", r"model\.obj: expected finite vertices"),
         ("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", r"model\.obj: expected vertex numbers"),
         ("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", r"model\.obj: "),
