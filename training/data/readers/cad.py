@@ -145,7 +145,9 @@ def read_cad(path: Path, unit: Unit | None = None, up: UpAxis | None = None) -> 
         raise
     except Exception as error:  # parsers raise whatever a broken file leads them to
         kind_name = SUFFIXES[path.suffix.lower()].value if path.suffix.lower() in SUFFIXES else "CAD"
-        raise UnreadableCad(f"{path}: expected {_a(kind_name)} file, found it damaged: {error or type(error).__name__}") from error
+        raise UnreadableCad(
+            f"{path}: expected {_a(kind_name)} file, found it damaged: {error or type(error).__name__}"
+        ) from error
     named = SUFFIXES.get(path.suffix.lower())
     notes = read.notes if named == kind else (f"named {path.suffix or 'without a suffix'}, is {kind.value}", *read.notes)
     found_unit = read.unit or unit
