@@ -277,7 +277,7 @@ def test_the_counts_of_an_off_file_may_stand_in_its_first_line(tmp_path, head):
     assert volume(read_cad(written(tmp_path / "part.off", f"{head}\n{body}"))) == pytest.approx(1 / 6)
 
 
-@pytest.mark.parametrize("suffix", ["obj", "off"])
+@pytest.mark.parametrize("suffix", ["obj", "off", "ply"])
 @pytest.mark.parametrize("first", range(6))
 @pytest.mark.parametrize("tilt", [0.0, 0.7])
 def test_a_dented_polygon_is_cut_up_within_its_outline(tmp_path, suffix, first, tilt):
@@ -290,7 +290,14 @@ def test_a_dented_polygon_is_cut_up_within_its_outline(tmp_path, suffix, first, 
     if suffix == "obj":
         lines = [f"v {x} {y} {z}" for x, y, z in points] + ["f " + " ".join(str(k + 1) for k in corners) for corners in polygons]
     else:
-        lines = ["OFF", f"12 {len(polygons)} 0", *(f"{x} {y} {z}" for x, y, z in points)]
+        head = {
+            "off": ["OFF", f"12 {len(polygons)} 0"],
+            "ply": [
+                *("ply", "format ascii 1.0", "element vertex 12", "property float x", "property float y", "property float z"),
+                *(f"element face {len(polygons)}", "property list uchar int vertex_indices", "end_header"),
+            ],
+        }[suffix]
+        lines = [*head, *(f"{x} {y} {z}" for x, y, z in points)]
         lines += [" ".join(map(str, [len(corners), *corners])) for corners in polygons]
     mesh = read_cad(written(tmp_path / f"profile.{suffix}", "\n".join(lines) + "\n"))
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)

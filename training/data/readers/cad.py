@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 
+from training.data.readers.ply import read_ply
 from training.errors import TrainingError
 
 Float64Array = npt.NDArray[np.float64]
@@ -360,15 +361,12 @@ def _ears(outline: Float64Array, normal: Float64Array) -> npt.NDArray[np.integer
 
 
 def _read_ply(path: Path) -> _Triangles:
-    """The parser notices the end of a binary file alone; a text has a line for each element that its header promises."""
-    header, _, body = path.read_bytes().partition(b"end_header")
-    if re.search(rb"^format\s+ascii", header, re.MULTILINE):
-        promised = sum(int(count) for count in re.findall(rb"^element\s+\S+\s+(\d+)", header, re.MULTILINE))
-        held = sum(1 for line in body.splitlines() if line.strip())
-        if held < promised:
-            raise UnreadableCad(f"{path}: expected {promised:,} lines after its header, found {held:,}: truncated?")
-    with path.open("rb") as file:
-        return _merged(_load(file, "ply"))
+    vertices, polygons = read_ply(path)
+    if isinstance(polygons, list):
+        return _Triangles(vertices, _cut_up(polygons, vertices))
+    if polygons.shape[1] == 3:
+        return _Triangles(vertices, polygons)
+    return _Triangles(vertices, _cut_up(polygons.tolist(), vertices))
 
 
 def _read_glb(path: Path) -> _Triangles:
