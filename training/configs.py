@@ -22,6 +22,15 @@ class PointsConfig:
 
     near: int = Field(9872, ge=1)
     uniform: int = Field(128, ge=0)
+    surface: int = Field(0, ge=0)  # on the surface, with normals: what methods without a field learn from
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class BaselineConfig:
+    """A published method in place of ours, its channels scaled by `width` (1: its paper's)."""
+
+    name: Literal["occnet", "imnet", "disn", "atlasnet", "pixel2mesh"]
+    width: float = Field(1.0, gt=0, le=1)
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -138,6 +147,8 @@ class RunConfig:
     image_size: int = Field(224, ge=32)
     camera: CameraKind = "pinhole"
     network: NetworkConfig = NetworkConfig()
+    baseline: BaselineConfig | None = None
+    """Trains that method; `network` and `labels` are then without effect."""
     points: PointsConfig = PointsConfig()
     labels: LabelConfig = LabelConfig()
     optimisation: OptimisationConfig = OptimisationConfig()

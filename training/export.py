@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,10 +150,15 @@ def _check_parity(bundle: ModelBundle, network: OccupancyNetwork, tolerance: flo
         depths = rng.uniform(-0.75, 0.75, count).astype(np.float32)
         with torch.inference_mode():
             maps = network.encode(torch.from_numpy(image))
-        expected = TorchField(network, maps, grid, observed).query(columns, depths)
+        probability = partial(_probability, network, maps)
+        expected = TorchField(probability, grid, observed, maps[0].device).query(columns, depths)
         found = exported.encode(image, grid, observed).query(columns, depths)
         worst = float(np.abs(expected - found).max())
         if not worst <= tolerance:
             raise TrainingError(
                 f"export: expected the graphs to agree with torch to {tolerance:g} in probability, found {worst:.3g}"
             )
+
+
+def _probability(network: OccupancyNetwork, maps: list[torch.Tensor], points: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(network.decode(maps, points))

@@ -64,7 +64,8 @@ def sample_sheet(network: OccupancyNetwork, shapes: ShapeSet, image_size: int, v
 
 def _pictures(network: OccupancyNetwork, maps: list[torch.Tensor], resolution: int) -> list[np.ndarray]:
     grid = QueryGrid(resolution)
-    field = TorchField(network, maps, grid, np.ones(grid.shape[:2], np.bool_))
+    everywhere = np.ones(grid.shape[:2], np.bool_)
+    field = TorchField(lambda p: torch.sigmoid(network.decode(maps, p)), grid, everywhere, maps[0].device)
     try:
         mesh = extract_surface(query_densely(field), 0.5, grid.origin, grid.spacing)
     except NoSurface:

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from model.camera import HALF_DEPTH
 from training.configs import AugmentationConfig, PointsConfig
 from training.data.dataset import ShapeSet, on_white
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
+from training.labels import D_STAR
+from training.sampling.pools import BALL_RADIUS
 from training.sampling.solids import signed_distance
 
 POINTS = PointsConfig(near=200, uniform=100)
@@ -73,7 +76,59 @@ def test_distances_are_voxels_between_the_point_and_the_solid_in_the_view_frame(
             frame, camera = shape.frame(view, camera_kind), shape.camera(view, camera_kind)
             points = camera.unproject(batch.points[0].numpy().astype(np.float64))
             expected = signed_distance(points, frame.from_object(shape.vertices.astype(np.float64)), shape.faces)
-            np.testing.assert_allclose(batch.distance[0], 256 * expected, atol=0.05)
+            beyond = np.linalg.norm(frame.to_object(points), axis=1) > BALL_RADIUS
+            np.testing.assert_allclose(batch.distance[0][~beyond], 256 * expected[~beyond], atol=0.05)
+            # Far from the solid nothing is stored: a lower bound, beyond the reach of any label.
+            assert (batch.distance[0].numpy()[beyond] <= 256 * expected[beyond] + 0.05).all()
+            assert (batch.distance[0].numpy()[beyond] > 5 * D_STAR).all()
+
+
+def test_uniform_points_fill_the_query_volume_evenly_to_its_corners(tiny_set):
+    shapes = ShapeSet(tiny_set.files("train"), "pinhole")
+    points = batch_of(shapes, size=256, points=PointsConfig(near=1, uniform=60)).points[:, 1:].flatten(0, 1)
+    assert (points.abs() <= torch.tensor([0.5, 0.5, HALF_DEPTH]) + 1e-6).all()
+    corners = (points.abs() > torch.tensor([0.4, 0.4, 0.6])).all(1).float().mean()
+    assert float(corners) == pytest.approx(0.2**3, rel=0.4)  # 16,000 points: 128 expected
+
+
+def test_objects_undoes_columns(shapes):
+    number, view = torch.tensor([1]), torch.tensor([1])
+    points = shapes.points[1, :400].float()[None] / 32767
+    columns, _ = shapes.columns(number, view, points)
+    torch.testing.assert_close(shapes.objects(number, view, columns), points, atol=2e-5, rtol=0)
+
+
+def test_surface_points_lie_on_the_solid_and_normals_stand_on_it(tiny_set, prepared, camera_kind):
+    """A step along the normal leaves the surface at once; a small one across it stays, to first order, in (u, v, z) as well."""
+    shapes = ShapeSet(tiny_set.files("train"), camera_kind, surface_points=300)
+    batch = shapes.batch(
+        4, PointsConfig(near=1, uniform=1, surface=200), AugmentationConfig(), 64, torch.Generator().manual_seed(3)
+    )
+    number, view = _drawn(shapes, 4, seed=3)
+    for i in range(4):
+        one, seen = number[i : i + 1], view[i : i + 1]
+
+        def distance(points, one=one, seen=seen):
+            objects = shapes.objects(one, seen, points[None])[0].numpy().astype(np.float64)
+            shape = prepared[int(one)]
+            return signed_distance(objects, shape.vertices.astype(np.float64), shape.faces)
+
+        surface, normals = batch.surface[i], batch.normals[i]
+        assert np.abs(distance(surface)).max() < 2e-5
+        torch.testing.assert_close(normals.norm(dim=1), torch.ones(200))
+        across = torch.linalg.cross(normals, torch.randn(200, 3, generator=torch.Generator().manual_seed(0)), dim=1)
+        across = 1e-3 * torch.nn.functional.normalize(across, dim=1)
+        outward, sideways = distance(surface + 1e-3 * normals), np.abs(distance(surface + across))
+        assert np.median(outward) > 4e-4
+        assert np.median(sideways) < 2e-5
+
+
+def _drawn(shapes: ShapeSet, size: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which views `batch` draws first from a generator with that seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(len(shapes), (size,), generator=generator), torch.randint(
+        shapes.view_count, (size,), generator=generator
+    )
 
 
 def single_view(tiny_set, number, view, camera_kind) -> ShapeSet:
@@ -94,7 +149,8 @@ def test_the_spheres_distances_are_analytic(tiny_set):
     centre = frame.from_object(np.zeros((1, 3)))
     points = shape.camera(0, "pinhole").unproject(batch.points[0].numpy())
     expected = 256 * (np.linalg.norm(points - centre, axis=1) - 0.4 * frame.scale)
-    np.testing.assert_allclose(batch.distance[0], expected, atol=1.0)  # the sphere has 48 segments
+    stored = np.linalg.norm(frame.to_object(points), axis=1) <= BALL_RADIUS
+    np.testing.assert_allclose(batch.distance[0][stored], expected[stored], atol=1.0)  # the sphere has 48 segments
 
 
 def test_mirroring_turns_image_and_points_together(tiny_set):

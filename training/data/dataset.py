@@ -1,6 +1,6 @@
 """Prepared shapes in memory (the device's, so that a GPU is fed without a loader), and training batches cut from them.
 
-B batch, N points, P points in a shape's pool, V views of a shape, S image side.
+B batch, N points, M points on the surface, P points in a shape's pool, V views of a shape, S image side.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from model.camera import HALF_DEPTH, CameraKind
@@ -19,12 +20,14 @@ from training.data.composition import compose
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
 from training.labels import VOXELS
-from training.sampling.pools import POINT_STEPS
+from training.sampling.pools import BALL_RADIUS, POINT_STEPS
+from training.sampling.surface import sample_surface
 
 CPU = torch.device("cpu")
 # Uniform points fill a ball about the object; so many are drawn for each that must lie in the query volume. Seen along its length
 # a part is magnified, and its volume holds a twelfth of the ball.
 UNIFORM_SURPLUS = 16
+SOLID_RADIUS = 0.5  # of the sphere that holds every prepared solid, object units
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,14 @@ class Batch:
     """images (B, 3, S, S) float32 in [0, 1] on white; points (B, N, 3) float32 as (u, v, z).
 
     distance: (B, N) float32 voxels, <= 0 inside.
+    surface, normals: (B, M, 3) float32, points on the surface and unit normals outward, both in (u, v, z); M may be 0.
     """
 
     images: Tensor
     points: Tensor
     distance: Tensor
+    surface: Tensor
+    normals: Tensor
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class ViewTable:
 class ShapeSet:
     """Shapes of one split, all in memory: about 1 MB a shape with 8 views of 128 px and 32,000 points."""
 
-    def __init__(self, files: Iterable[Path], camera: CameraKind, device: torch.device = CPU) -> None:
+    def __init__(self, files: Iterable[Path], camera: CameraKind, device: torch.device = CPU, surface_points: int = 0) -> None:
         shapes = [PreparedShape.read(file) for file in files]
         if not shapes:
             raise TrainingError("shapes: expected at least one in the split, found none")
@@ -73,6 +79,10 @@ class ShapeSet:
         self.images = torch.from_numpy(np.stack(images)).to(device)  # (shapes, V, S, S, 4) uint8
         self.shadows = torch.from_numpy(np.stack(shadows)).to(device)  # (shapes, V, S, S) uint8
         self.views = _view_table(shapes, camera, device)
+        rng = np.random.default_rng(0)
+        samples = np.array([sample_surface(shape.vertices, shape.faces, surface_points, rng) for shape in shapes], np.float32)
+        # (shapes, M, 3) float32, object frame: points on the surface, and the normals there
+        self.surface, self.normals = torch.from_numpy(samples).to(device).unbind(1)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -92,6 +102,28 @@ class ShapeSet:
         uv = nearness * (xyz[..., :2] + offset) - offset
         return torch.cat([uv, xyz[..., 2:]], dim=-1), scale * VOXELS
 
+    def column_normals(self, shape: Tensor, view: Tensor, uvz: Tensor, normals_object: Tensor) -> Tensor:
+        """(B, N, 3) unit normals in the object's frame at points that lie at `uvz` -> unit normals in (u, v, z).
+
+        A normal stays at right angles to the surface, so it goes with the inverse transpose of the projection's derivative.
+        """
+        table = self.views
+        normal = torch.bmm(normals_object, table.rotation[shape, view].transpose(1, 2))
+        distance, offset = table.distance[shape, view][:, None, None], table.offset[shape, view][:, None]
+        farness = 1 - uvz[..., 2:] / distance
+        lateral = normal[..., :2] * farness
+        slope = (uvz[..., :2] + offset) / distance / farness  # d(u, v) / dz
+        depth = normal[..., 2:] - (slope * lateral).sum(-1, keepdim=True)
+        return F.normalize(torch.cat([lateral, depth], dim=-1), dim=-1)
+
+    def objects(self, shape: Tensor, view: Tensor, uvz: Tensor) -> Tensor:
+        """The inverse of `columns`: (B, N, 3) as (u, v, z) -> (B, N, 3) object frame."""
+        table = self.views
+        distance, offset = table.distance[shape, view][:, None, None], table.offset[shape, view][:, None]
+        xy = (1 - uvz[..., 2:] / distance) * (uvz[..., :2] + offset) - offset
+        moved = torch.cat([xy, uvz[..., 2:]], dim=-1) - table.translation[shape, view][:, None]
+        return torch.bmm(moved / table.scale[shape, view][:, None, None], table.rotation[shape, view])
+
     def batch(
         self, size: int, points: PointsConfig, augmentation: AugmentationConfig, image_size: int, generator: torch.Generator
     ) -> Batch:
@@ -100,20 +132,37 @@ class ShapeSet:
         view = torch.randint(self.view_count, (size,), generator=generator, device=self.device)
         near, near_distance = self._slice(shape, points.near, 0, self.near_count, generator)
         near_uvz, scale = self.columns(shape, view, near)
-        surplus = max(points.uniform, min(points.uniform * UNIFORM_SURPLUS, self.points.shape[1] - self.near_count))
-        uniform, uniform_distance = self._slice(shape, surplus, self.near_count, self.points.shape[1], generator)
-        uniform_uvz, _ = self.columns(shape, view, uniform)
-        kept = _first_inside(uniform_uvz, points.uniform)
-        uvz = torch.cat([near_uvz, uniform_uvz.gather(1, kept[..., None].expand(-1, -1, 3))], dim=1)
-        distance = torch.cat([near_distance, uniform_distance.gather(1, kept)], dim=1) * scale[:, None]
+        uniform_uvz, uniform_distance = self._uniform(shape, view, points.uniform, generator)
+        uvz = torch.cat([near_uvz, uniform_uvz], dim=1)
+        distance = torch.cat([near_distance, uniform_distance], dim=1) * scale[:, None]
+        chosen = torch.randint(max(1, self.surface.shape[1]), (points.surface,), generator=generator, device=self.device)
+        surface, _ = self.columns(shape, view, self.surface[shape][:, chosen])
+        normals = self.column_normals(shape, view, surface, self.normals[shape][:, chosen])
         rgba, shadow = self.images[shape, view], self.shadows[shape, view]
         images = compose(rgba, shadow, augmentation.background, image_size, generator, augmentation.photometry)
         images = augment(images, augmentation, generator)
         if augmentation.flip:
             mirrored = torch.rand(size, generator=generator, device=self.device) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
-            uvz[..., 0] = torch.where(mirrored[:, None], -uvz[..., 0], uvz[..., 0])
-        return Batch(images, uvz, distance)
+            for across in (uvz, surface, normals):
+                across[..., 0] = torch.where(mirrored[:, None], -across[..., 0], across[..., 0])
+        return Batch(images, uvz, distance, surface, normals)
+
+    def _uniform(self, shape: Tensor, view: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(B, count, 3) points (u, v, z) all over the query volume, and their signed distances in object units, (B, count).
+
+        The pool fills a ball; where a point drawn from the volume lies outside of it, far from any solid, that one is taken.
+        """
+        surplus = max(count, min(count * UNIFORM_SURPLUS, self.points.shape[1] - self.near_count))
+        pooled, distance = self._slice(shape, surplus, self.near_count, self.points.shape[1], generator)
+        uvz, _ = self.columns(shape, view, pooled)
+        kept = _first_inside(uvz, count)
+        uvz, distance = uvz.gather(1, kept[..., None].expand(-1, -1, 3)), distance.gather(1, kept)
+        limits = torch.tensor([0.5, 0.5, HALF_DEPTH], device=self.device)
+        drawn = (2 * torch.rand(uvz.shape, generator=generator, device=self.device) - 1) * limits
+        radius = self.objects(shape, view, drawn).norm(dim=-1)
+        outside = radius > BALL_RADIUS
+        return torch.where(outside[..., None], drawn, uvz), torch.where(outside, radius - SOLID_RADIUS, distance)
 
     def uniform_points(self, shape: int, view: int, count: int) -> tuple[Tensor, Tensor]:
         """The first uniform points of a shape that lie in a view's query volume: (n, 3) as (u, v, z), (n,) inside the solid."""
@@ -136,7 +185,7 @@ def on_white(rgba: Tensor, image_size: int) -> Tensor:
     rgba = rgba.permute(0, 3, 1, 2).float() / 255
     image = rgba[:, :3] * rgba[:, 3:] + (1 - rgba[:, 3:])
     if image.shape[-1] != image_size:
-        image = torch.nn.functional.interpolate(image, (image_size, image_size), mode="bilinear", antialias=True)
+        image = F.interpolate(image, (image_size, image_size), mode="bilinear", antialias=True)
     return image
 
 
