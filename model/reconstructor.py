@@ -145,7 +145,7 @@ class Reconstructor:
         manifest = self.bundle.manifest
         mean, std = (np.array(values, np.float32).reshape(3, 1, 1) for values in (manifest.mean, manifest.std))
         image = np.ascontiguousarray(((prepared.pixels - mean) / std)[None])
-        return self.network.encode(image, grid, _observed_columns(prepared.silhouette, grid), cancelled)
+        return self.network.encode(image, grid, observed_columns(prepared.silhouette, grid), cancelled)
 
     def _level(self, options: Options) -> float:
         return self.bundle.manifest.level if options.level is None else options.level
@@ -174,7 +174,7 @@ class Reconstructor:
         )
 
 
-def _observed_columns(coverage: Float32, grid: QueryGrid) -> npt.NDArray[np.bool_]:
+def observed_columns(coverage: Float32, grid: QueryGrid) -> npt.NDArray[np.bool_]:
     """(S, S) silhouette coverage -> (n_u, n_v): the columns within `_MARGIN_PIXELS` of the object."""
     size = len(coverage)
     kernel = np.ones((2 * _MARGIN_PIXELS + 1,) * 2, np.uint8)

@@ -64,14 +64,14 @@ def test_on_families_never_trained_on_it_beats_what_learns_nothing(tmp_path):
     from training.data.families import FAMILIES, TEST_FAMILIES
     from training.data.procedural import ProceduralParts
     from training.data.sets import SetConfig, build_set
-    from training.evaluation.evaluate import BUNDLE as OURS
-    from training.evaluation.evaluate import EvaluationConfig, evaluate
+    from training.evaluation.evaluate import EvaluationConfig, evaluate_bundle
+    from training.evaluation.predictors import BUNDLE as OURS
 
     trained_on = next(name for name in FAMILIES if name not in TEST_FAMILIES)
     families = (*sorted(TEST_FAMILIES), trained_on)
     parts = ProceduralParts(shapes=5 * len(families), seed=4711, families=families)
     build_set(parts, SetConfig(views=2), tmp_path)
-    scores = evaluate(BUNDLE, tmp_path, EvaluationConfig(split="test", views=2, resolution=64))
+    scores = evaluate_bundle(BUNDLE, [tmp_path], EvaluationConfig(split="test", views=2, resolution=64))
     ours = scores.methods.pop(OURS)
     assert scores.methods
     for other in scores.methods.values():

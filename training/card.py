@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from model.runtime.bundle import MANIFEST, Manifest
+from training.evaluation.metrics import TITLES
+from training.evaluation.predictors import BUNDLE
 
 
 def model_card(manifest: Manifest) -> str:
@@ -31,12 +34,27 @@ def model_card(manifest: Manifest) -> str:
 def _figures(metrics: dict[str, Any]) -> list[str]:
     """The table of a `training.evaluation.evaluate.Scores` as JSON."""
     config = metrics["config"]
-    rows = {**metrics["methods"], **{f"this bundle, {family}": score for family, score in metrics["families"].items()}}
     return [
         f"{metrics['samples']} samples of the {config['split']} split, as served at resolution {config['resolution']};",
-        "means over families. Chamfer-L1 is in units in which the silhouette's longer side is 0.9.",
+        "means over families, then those of this bundle in each category and family. Lengths are in units in which the",
+        "silhouette's longer side is 0.9; `docs/evaluation.md` of the project defines each figure.",
+        f"{metrics['edgeless_truths']} samples have no sharp edges and count for no ECD.",
         "",
-        "| | IoU | Chamfer-L1 |",
-        "|---|---|---|",
-        *(f"| {name} | {score['iou']:.3f} | {score['chamfer_l1']:.4f} |" for name, score in rows.items()),
+        f"| | {' | '.join(TITLES.values())} |",
+        f"|---|{'---|' * len(TITLES)}",
+        *(f"| {name} | {' | '.join(figure(score[key]) for key in TITLES)} |" for name, score in score_rows(metrics)),
     ]
+
+
+def score_rows(metrics: dict[str, Any]) -> Iterator[tuple[str, dict[str, float | None]]]:
+    """The lines of a table, from a `Scores` as JSON: every method, then each category and family of the bundle."""
+    yield from metrics["methods"].items()
+    for groups in ("categories", "families"):
+        title = {"categories": "category", "families": "family"}[groups]
+        for name, score in metrics[groups][BUNDLE].items():
+            yield f"{title} {name}", score
+
+
+def figure(value: float | None) -> str:
+    """A figure for a table; a dash where it is not defined."""
+    return "–" if value is None else f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"

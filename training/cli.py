@@ -77,11 +77,12 @@ def export_command(
 
 def evaluate_command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    data: Annotated[Path, typer.Option(help="Folder of a prepared set (monotwin data).")],
+    data: Annotated[list[Path], typer.Option(help="Folder of a prepared set (monotwin data); repeat for several.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     views: Annotated[int, typer.Option(min=1, help="Views of each shape, the first ones.")] = 1,
     shapes: Annotated[int | None, typer.Option(min=1, help="At most so many shapes of each family.")] = None,
     resolution: Annotated[int, typer.Option(help="Cells along the image's side.")] = 128,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that compute the figures.")] = 1,
     record: Annotated[bool, typer.Option(help="Write the figures into the bundle's manifest and card.")] = False,
     report: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
 ) -> None:
@@ -89,18 +90,23 @@ def evaluate_command(
     import json
 
     from model.runtime.bundle import read_bundle
-    from training.evaluation.evaluate import EvaluationConfig, evaluate
+    from training.card import figure, score_rows
+    from training.evaluation.evaluate import EvaluationConfig, evaluate_bundle
+    from training.evaluation.metrics import TITLES
     from training.export import update_metrics
 
-    scores = evaluate(bundle, data, EvaluationConfig(split=split, views=views, shapes_per_family=shapes, resolution=resolution))
-    table = Table("", "IoU", "Chamfer-L1", title=f"{scores.samples} samples of {len(scores.families)} {split} families")
-    for method, score in scores.methods.items():
-        table.add_row(method, f"{score.iou:.4f}", f"{score.chamfer_l1:.4f}")
-    for family, score in scores.families.items():
-        table.add_row(f"  {family}", f"{score.iou:.4f}", f"{score.chamfer_l1:.4f}")
-    console.print(table)
+    config = EvaluationConfig(split=split, views=views, shapes_per_family=shapes, resolution=resolution)
+    scores = evaluate_bundle(bundle, data, config, workers)
+    metrics = scores.to_json()
+    table = Table(title=f"{scores.samples} samples of the {split} split, means over families", box=None)
+    table.add_column("", no_wrap=True)
+    for title in TITLES.values():
+        table.add_column(title, justify="right")
+    for name, score in score_rows(metrics):
+        table.add_row(name, *(figure(score[key]) for key in TITLES))
+    console.print(table, width=max(console.width, 120), crop=False)
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(scores.to_json(), indent=2) + "\n")
+        report.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
     if record:
-        update_metrics(read_bundle(bundle), scores.to_json())
+        update_metrics(read_bundle(bundle), metrics)

@@ -85,7 +85,7 @@ def test_distances_are_voxels_between_the_point_and_the_solid_in_the_view_frame(
 
 def test_uniform_points_fill_the_query_volume_evenly_to_its_corners(tiny_set):
     shapes = ShapeSet(tiny_set.files("train"), "pinhole")
-    points = batch_of(shapes, size=256, points=PointsConfig(near=1, uniform=60)).points[:, 1:].flatten(0, 1)
+    points = batch_of(shapes, size=512, points=PointsConfig(near=1, uniform=30)).points[:, 1:].flatten(0, 1)
     assert (points.abs() <= torch.tensor([0.5, 0.5, HALF_DEPTH]) + 1e-6).all()
     corners = (points.abs() > torch.tensor([0.4, 0.4, 0.6])).all(1).float().mean()
     assert float(corners) == pytest.approx(0.2**3, rel=0.4)  # 16,000 points: 128 expected

@@ -1,34 +1,41 @@
-"""Judges what is served: bundle -> `Reconstructor` -> mesh, beside predictors that learn nothing, on whole held-out families."""
+"""Judges methods on whole held-out families, all by the same pictures, truths and figures: docs/evaluation.md."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+import math
+import multiprocessing
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.progress import track
 
 from model.camera import CameraKind
 from model.errors import NoSurface
-from model.image import Crop, Photo, PreparedImage
+from model.foreground import find_foreground
+from model.image import Crop, Photo, prepare
 from model.mesh import Mesh
-from model.reconstructor import Options, Reconstructor
+from model.reconstructor import Options
 from training.data.index import DataIndex, ShapeEntry
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
-from training.evaluation.metrics import EMPTY, Score, score
-from training.evaluation.unlearned import UnlearnedPredictors, learn_nothing
+from training.evaluation.metrics import Score, Truth, mean_score, score
+from training.evaluation.predictors import BundlePredictor, Predictor, unlearned_methods
+from training.evaluation.unlearned import learn_nothing
 
-BUNDLE = "this bundle"
+Key = TypeVar("Key", str, tuple[str, str])
+
 MEAN_SHAPE_SHAPES = 200  # training shapes behind the mean depth and the mean shape, evenly spread
+ANY_SIZE, ANY_DISTANCE = 64, 2.5  # a served crop depends neither on the size of the prepared picture nor on the camera
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What is judged; points and seeds of the metrics are stated in `metrics`."""
+    """What is judged. shapes_per_family: the first so many. The random numbers of a sample follow from seed, name and view."""
 
     split: str = "test"
     views: int = 1
@@ -39,51 +46,70 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over families (the headline), for the bundle also per family.
+    """Means of each method, by its name.
 
-    sample_means: the same over samples, in which a large family counts for more.
+    methods: over families, the headline, since a few families may hold most shapes; sample_means: over samples;
+    categories: over the families of each category (`ShapeEntry.kind`); families: over the samples of each family.
+    edgeless_truths: samples whose truth has no sharp edges, which count for no ECD.
     """
 
     config: EvaluationConfig
     samples: int
+    edgeless_truths: int
     methods: dict[str, Score]
     sample_means: dict[str, Score]
-    families: dict[str, Score]
+    categories: dict[str, dict[str, Score]]
+    families: dict[str, dict[str, Score]]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON values; null stands for a figure that is not defined."""
+        values: dict[str, Any] = _nulls_for_nans(asdict(self))
+        return values
 
 
-def evaluate(bundle_dir: Path, data_dir: Path, config: EvaluationConfig) -> Scores:
-    """Runs every sample of a split through the bundle and the unlearned predictors."""
-    reconstructor = Reconstructor.load(bundle_dir, "cpu")
-    camera = reconstructor.bundle.manifest.camera
-    index = DataIndex.read(data_dir)
-    entries = _chosen(index.shapes(config.split), config.shapes_per_family)
-    if not entries:
-        raise TrainingError(f"{data_dir}: expected shapes in split {config.split!r}, found none")
-    training = index.files("train")
-    spread = training[:: max(1, len(training) // MEAN_SHAPE_SHAPES)]
-    unlearned = learn_nothing([PreparedShape.read(file) for file in spread], camera)
-    options = Options(resolution=config.resolution, background="alpha", keep="all")
+def evaluate_bundle(bundle: Path, data: Sequence[Path], config: EvaluationConfig, workers: int = 1) -> Scores:
+    """A bundle beside the two predictors that learn nothing; without the two where the sets hold no training shapes."""
+    sets = [DataIndex.read(directory) for directory in data]
+    served = BundlePredictor.load(bundle)
+    manifest = served.reconstructor.bundle.manifest
+    predictors: list[Predictor] = [served]
+    training = [file for index in sets for file in index.files("train")]
+    if training:
+        spread = training[:: max(1, len(training) // MEAN_SHAPE_SHAPES)]
+        knowledge = learn_nothing([PreparedShape.read(file) for file in spread], manifest.camera)
+        predictors += unlearned_methods(knowledge, manifest.image_size, manifest.camera, manifest.default_distance)
+    return evaluate(predictors, sets, config, workers)
 
-    results: dict[str, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
-    rng = np.random.default_rng(config.seed)
-    for entry in track(entries, description=f"{config.split} split"):
-        shape = PreparedShape.read(index.path(entry))
-        for view in range(min(config.views, shape.view_count)):
-            photo = shape_photo(shape, view)
-            prepared = reconstructor.prepare(photo, options, None)
-            truth = true_mesh(shape, view, camera, prepared.crop)
-            for method, predict in _predictors(reconstructor, unlearned, photo, prepared, options):
-                results[method][entry.family].append(_judged(predict, truth, rng))
-    return Scores(
-        config=config,
-        samples=sum(len(scores) for scores in results[BUNDLE].values()),
-        methods={method: _mean([_mean(scores) for scores in families.values()]) for method, families in results.items()},
-        sample_means={method: _mean([s for scores in families.values() for s in scores]) for method, families in results.items()},
-        families={family: _mean(scores) for family, scores in sorted(results[BUNDLE].items())},
-    )
+
+def evaluate(predictors: Sequence[Predictor], sets: Sequence[DataIndex], config: EvaluationConfig, workers: int = 1) -> Scores:
+    """Every sample of a split, in the union of the sets, through every method; the figures are computed by `workers` processes.
+
+    The methods run in this process, one sample at a time: they may hold a GPU.
+    """
+    samples = _samples(sets, config)
+    if not samples:
+        folders = ", ".join(str(index.directory) for index in sets)
+        raise TrainingError(f"{folders}: expected shapes in split {config.split!r}, found none")
+    tasks = (_task(predictors, sample, config) for sample in samples)
+    judged = track(_judged(tasks, workers), description=f"{config.split} split", total=len(samples))
+    return summarise(config, [(sample.entry, scores) for sample, scores in zip(samples, judged, strict=True)])
+
+
+def summarise(config: EvaluationConfig, judged: Sequence[tuple[ShapeEntry, dict[str, Score]]]) -> Scores:
+    """From the scores of each sample, by method, to means over samples, families and categories."""
+    methods = list(judged[0][1])
+    sample_means, headline = {}, {}
+    categories: dict[str, dict[str, Score]] = {}
+    families: dict[str, dict[str, Score]] = {}
+    for method in methods:
+        samples = [(entry, scores[method]) for entry, scores in judged]
+        families[method] = _means(((entry.family, score) for entry, score in samples))
+        by_kind = _means((((entry.kind, entry.family), score) for entry, score in samples))
+        categories[method] = _means(((kind, score) for (kind, _), score in by_kind.items()))
+        headline[method] = mean_score(list(families[method].values()))
+        sample_means[method] = mean_score([score for _, score in samples])
+    edgeless_truths = sum(math.isnan(scores[methods[0]].ecd) for _, scores in judged)
+    return Scores(config, len(judged), edgeless_truths, headline, sample_means, categories, families)
 
 
 def shape_photo(shape: PreparedShape, view: int) -> Photo:
@@ -107,31 +133,93 @@ def true_mesh(shape: PreparedShape, view: int, camera: CameraKind, crop: Crop) -
     return Mesh(vertices.astype(np.float32), shape.faces)
 
 
-def _predictors(
-    reconstructor: Reconstructor, unlearned: UnlearnedPredictors, photo: Photo, prepared: PreparedImage, options: Options
-) -> Iterator[tuple[str, Callable[[], Mesh]]]:
-    yield BUNDLE, lambda: reconstructor.reconstruct(photo, options)
-    yield "extruded silhouette", lambda: unlearned.extruded_silhouette(prepared)
-    yield "mean training shape", lambda: unlearned.mean_training_shape(prepared)
+@dataclass(frozen=True)
+class _Sample:
+    """One picture to be judged on."""
+
+    entry: ShapeEntry
+    file: Path
+    view: int
 
 
-def _judged(predict: Callable[[], Mesh], truth: Mesh, rng: np.random.Generator) -> Score:
-    try:
-        return score(predict(), truth, rng)
-    except NoSurface:
-        return EMPTY
+@dataclass(frozen=True)
+class _Task:
+    """The meshes of one sample, ready to be scored anywhere. truths: in the view frame of each camera that a method uses;
+    predictions: method -> its camera and its mesh, None where it found no surface.
+    """
+
+    truths: dict[CameraKind, Mesh]
+    predictions: dict[str, tuple[CameraKind, Mesh | None]]
+    seed: tuple[int, ...]
 
 
-def _chosen(entries: list[ShapeEntry], per_family: int | None) -> list[ShapeEntry]:
-    """At most `per_family` entries of each family, the first ones."""
+def _samples(sets: Sequence[DataIndex], config: EvaluationConfig) -> list[_Sample]:
+    """The first views of the chosen shapes, set by set."""
+    entries = [(index.path(entry), entry) for index in sets for entry in index.shapes(config.split)]
     taken: dict[str, int] = defaultdict(int)
-    chosen = []
-    for entry in entries:
-        if per_family is None or taken[entry.family] < per_family:
+    samples = []
+    for file, entry in entries:
+        if config.shapes_per_family is None or taken[entry.family] < config.shapes_per_family:
             taken[entry.family] += 1
-            chosen.append(entry)
-    return chosen
+            views = min(config.views, PreparedShape.read(file).view_count)
+            samples += [_Sample(entry, file, view) for view in range(views)]
+    return samples
 
 
-def _mean(scores: list[Score]) -> Score:
-    return Score(float(np.mean([s.iou for s in scores])), float(np.mean([s.chamfer_l1 for s in scores])))
+def _task(predictors: Sequence[Predictor], sample: _Sample, config: EvaluationConfig) -> _Task:
+    """Runs the methods on one sample."""
+    shape = PreparedShape.read(sample.file)
+    photo = shape_photo(shape, sample.view)
+    options = Options(resolution=config.resolution, background="alpha", keep="all")
+    crop = prepare(photo, find_foreground(photo, None, options.background), ANY_SIZE, "orthographic", ANY_DISTANCE).crop
+    return _Task(
+        truths={camera: true_mesh(shape, sample.view, camera, crop) for camera in {p.camera for p in predictors}},
+        predictions={p.name: (p.camera, _mesh_or_none(p, photo, options)) for p in predictors},
+        seed=(config.seed, sample.view, *sample.entry.name.encode()),
+    )
+
+
+def _mesh_or_none(predictor: Predictor, photo: Photo, options: Options) -> Mesh | None:
+    try:
+        return predictor.reconstruct(photo, options)
+    except NoSurface:
+        return None
+
+
+def _judged(tasks: Iterable[_Task], workers: int) -> Iterator[dict[str, Score]]:
+    """The scores of each task, in their order; no more meshes wait than keep the workers busy."""
+    if workers == 1:
+        yield from map(_judge, tasks)
+        return
+    # Forking would copy the threads' locks of whatever runs the methods.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        flying: deque[Future[dict[str, Score]]] = deque()
+        for task in tasks:
+            flying.append(pool.submit(_judge, task))
+            if len(flying) > 2 * workers:
+                yield flying.popleft().result()
+        for future in flying:
+            yield future.result()
+
+
+def _judge(task: _Task) -> dict[str, Score]:
+    """Every method with the same random numbers, so that none depends on which others are judged, or in what order."""
+    truths = {camera: Truth(mesh, np.random.default_rng((*task.seed, 0))) for camera, mesh in task.truths.items()}
+    return {
+        name: score(mesh, truths[camera], np.random.default_rng((*task.seed, 1)))
+        for name, (camera, mesh) in task.predictions.items()
+    }
+
+
+def _means(scores: Iterable[tuple[Key, Score]]) -> dict[Key, Score]:
+    """The mean of each key's scores, keys in order."""
+    groups: dict[Key, list[Score]] = defaultdict(list)
+    for key, value in scores:
+        groups[key].append(value)
+    return {key: mean_score(groups[key]) for key in sorted(groups)}
+
+
+def _nulls_for_nans(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _nulls_for_nans(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,18 +1,18 @@
 """Two predictors that learn nothing of the picture's inside; a network that is no better than these has learned nothing either.
 
 (a) the silhouette, extruded to the training set's mean depth; (b) the training set's mean shape, whatever the picture shows.
-Both yield meshes through the same camera and marching cubes as the served path.
+Both make a surface in columns (u, v, z) with the marching cubes of the served path; `predictors` does the rest of that path.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from model.camera import HALF_DEPTH, Camera, CameraKind
+from model.camera import HALF_DEPTH, CameraKind
 from model.field import QueryGrid
 from model.image import PreparedImage
 from model.isosurface import extract_surface
@@ -36,17 +36,17 @@ class UnlearnedPredictors:
     mean_shape: Float32
 
     def extruded_silhouette(self, prepared: PreparedImage) -> Mesh:
-        """The silhouette's columns, filled over the mean depth."""
+        """The silhouette's columns, filled over the mean depth, (u, v, z)."""
         size = len(prepared.silhouette)
         pixel = ((GRID.lateral + 0.5) * size - 0.5).astype(np.float32)
         columns = cv2.remap(prepared.silhouette, *np.meshgrid(pixel, pixel[::-1]), cv2.INTER_LINEAR).T
         # A soft wall a cell thick puts the surface at the mean depth exactly, between the nodes.
         depth = np.clip(0.5 + (self.mean_depth / 2 - np.abs(GRID.depths)) / GRID.spacing, 0, 1)
-        return _surface(np.minimum(columns[..., None], depth).astype(np.float32), prepared.camera)
+        return _surface(np.minimum(columns[..., None], depth).astype(np.float32))
 
-    def mean_training_shape(self, prepared: PreparedImage) -> Mesh:
-        """The same solid for every picture."""
-        return _surface(self.mean_shape, prepared.camera)
+    def mean_training_shape(self) -> Mesh:
+        """The same solid for every picture, (u, v, z)."""
+        return _surface(self.mean_shape)
 
 
 def learn_nothing(shapes: list[PreparedShape], camera_kind: CameraKind) -> UnlearnedPredictors:
@@ -83,6 +83,5 @@ def _best_level(probability: npt.NDArray[np.float64]) -> float:
     return max(np.quantile(probability[probability > 0], np.linspace(0.5, 0.999, 100)).tolist(), key=expected_iou)
 
 
-def _surface(values: Float32, camera: Camera) -> Mesh:
-    mesh = extract_surface(values, 0.5, GRID.origin, GRID.spacing)
-    return replace(mesh, vertices=camera.unproject(mesh.vertices).astype(np.float32))
+def _surface(values: Float32) -> Mesh:
+    return extract_surface(values, 0.5, GRID.origin, GRID.spacing)
