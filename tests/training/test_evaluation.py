@@ -1,23 +1,26 @@
-"""Metrics on solids whose figures are known, the predictors that learn nothing, and the whole evaluation on a tiny set."""
+"""The predictors that learn nothing, and the whole evaluation on a tiny set."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 import pytest
 from manifold3d import Manifold
 
-from model.camera import OrthographicCamera, PinholeCamera, ViewFrame
+from model import Options, Reconstructor
+from model.camera import CameraKind, PinholeCamera, ViewFrame
 from model.errors import NoSurface
+from model.hierarchy import query_hierarchically
 from model.image import Photo, prepare
+from model.isosurface import extract_surface
 from model.mesh import Mesh
-from tests import reference
 from tests.training import solids
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
-from training.evaluation import evaluate as evaluation
-from training.evaluation.evaluate import BUNDLE, EvaluationConfig, evaluate, shape_photo, true_mesh
-from training.evaluation.metrics import EMPTY, chamfer_l1, iou, is_inside, score
+from training.evaluation.evaluate import EvaluationConfig, evaluate, evaluate_bundle, shape_photo, summarise, true_mesh
+from training.evaluation.metrics import Score, iou
+from training.evaluation.predictors import BUNDLE, EXTRUDED, MEAN_SHAPE, BundlePredictor, SurfacePredictor
 from training.evaluation.unlearned import GRID, UnlearnedPredictors, learn_nothing
 from training.rendering.cameras import CropCamera, view_camera
 from training.rendering.environment import draw_environment
@@ -35,65 +38,6 @@ def mesh_of(solid: solids.Solid, shift=(0, 0, 0)) -> Mesh:
 
 def box(x=0.5, y=0.4, z=0.3, shift=(0, 0, 0)) -> Mesh:
     return mesh_of(solids.box(x, y, z), shift)
-
-
-def test_a_mesh_meets_itself_wholly(rng):
-    assert iou(box(), box(), rng) == 1.0
-    assert chamfer_l1(box(), box(), rng, points=10_000) < 0.006  # two samples of one surface
-
-
-def test_iou_is_symmetric():
-    a, b = box(), box(shift=(0.2, 0.1, 0))
-    assert iou(a, b, np.random.default_rng(1)) == iou(b, a, np.random.default_rng(1))
-
-
-def test_disjoint_meshes_share_nothing(rng):
-    assert iou(box(0.2, 0.2, 0.2), box(0.2, 0.2, 0.2, shift=(0.5, 0, 0)), rng) == 0.0
-
-
-@pytest.mark.parametrize(("shift", "expected"), [((0.25, 0, 0), 1 / 3), ((0, 0.1, 0), 3 / 5), ((0.1, 0.08, 0.06), 0.512 / 1.488)])
-def test_shifted_boxes_have_the_iou_of_their_overlap(rng, shift, expected):
-    assert iou(box(), box(shift=shift), rng) == pytest.approx(expected, abs=0.025)
-
-
-def test_a_shifted_plate_has_the_distance_of_its_shift(rng):
-    """Thin, and moved along its normal: all but the rim lies one shift away from the other."""
-    plate, moved = box(1, 1, 1e-4), box(1, 1, 1e-4, shift=(0, 0, 0.2))
-    assert chamfer_l1(plate, moved, rng) == pytest.approx(0.2, abs=0.005)
-
-
-def test_chamfer_is_that_of_all_pairs(rng, monkeypatch):
-    a, b = box(), mesh_of(solids.sphere(0.3, 24))
-    drawn = []
-    sample = evaluation.score.__globals__["sample_surface"]
-
-    def recorded(*arguments):
-        drawn.append(sample(*arguments)[0])
-        return drawn[-1], None
-
-    monkeypatch.setattr("training.evaluation.metrics.sample_surface", recorded)
-    found = chamfer_l1(a, b, rng, points=300)
-    assert found == pytest.approx(reference.chamfer_l1(*drawn))
-
-
-def test_inside_is_found_by_winding(rng):
-    points = rng.uniform(-0.5, 0.5, (2000, 3))
-    expected = (np.abs(points) < np.array([0.25, 0.2, 0.15])).all(axis=1)
-    np.testing.assert_array_equal(is_inside(box(), points), expected)
-
-
-def test_a_score_holds_both_figures(rng):
-    found = score(box(), box(shift=(0, 0.1, 0)), rng)
-    assert found.iou == pytest.approx(0.6, abs=0.025)
-    assert 0.01 < found.chamfer_l1 < 0.1
-
-
-def test_a_prediction_without_a_surface_scores_empty(rng):
-    def nothing() -> Mesh:
-        raise NoSurface
-
-    assert evaluation._judged(nothing, box(), rng) == EMPTY
-    assert (EMPTY.iou, EMPTY.chamfer_l1) == (0.0, math.sqrt(3))
 
 
 def letter_l() -> solids.Solid:
@@ -126,7 +70,8 @@ def test_the_extruded_silhouette_of_a_prism_seen_head_on_is_the_prism(rng):
     photo, truth = head_on_view(letter_l())
     prepared = prepare(photo, photo.alpha / np.float32(255), SIZE, "pinhole", 2.5)
     unlearned = UnlearnedPredictors(float(np.ptp(truth.vertices[:, 2])), np.zeros(GRID.shape, np.float32))
-    predicted = unlearned.extruded_silhouette(prepared)
+    columns = unlearned.extruded_silhouette(prepared)
+    predicted = Mesh(prepared.camera.unproject(columns.vertices).astype(np.float32), columns.faces)
     assert predicted.is_watertight
     assert iou(predicted, truth, rng) > 0.85
     flipped = Mesh(truth.vertices * np.array([1, -1, 1], np.float32), truth.faces[:, ::-1].copy())
@@ -143,14 +88,8 @@ def test_the_mean_shape_of_one_ball_is_that_ball(rng, tiny_set):
     )
     unlearned = learn_nothing([ball], "orthographic")
     truth = Mesh(ball.frame(0, "orthographic").from_object(ball.vertices).astype(np.float32), ball.faces)
-    prepared = replace(head_on_prepared(), camera=OrthographicCamera())
     assert unlearned.mean_depth == pytest.approx(np.ptp(truth.vertices[:, 2]), rel=0.05)
-    assert iou(unlearned.mean_training_shape(prepared), truth, rng) > 0.8  # bins are 1/24 wide
-
-
-def head_on_prepared():
-    photo, _ = head_on_view(letter_l())
-    return prepare(photo, photo.alpha / np.float32(255), SIZE, "pinhole", 2.5)
+    assert iou(unlearned.mean_training_shape(), truth, rng) > 0.8  # bins are 1/24 wide
 
 
 @pytest.mark.parametrize("camera_kind", ["pinhole", "orthographic"])
@@ -183,26 +122,149 @@ def test_a_prepared_view_is_a_photo_whose_camera_is_known(tiny_set):
     assert photo.principal_point == pytest.approx((64 * (0.5 - camera.offset_x), 64 * (0.5 + camera.offset_y)))
 
 
-def test_an_evaluation_judges_every_method_on_every_family(tiny_bundle, tiny_set):
-    scores = evaluate(tiny_bundle, tiny_set.directory, EvaluationConfig(views=2, resolution=32))
-    assert scores.samples == 4
-    assert set(scores.methods) == {BUNDLE, "extruded silhouette", "mean training shape"}
-    assert set(scores.families) == {"test-family-0", "test-family-1"}
-    assert scores.methods[BUNDLE].iou == pytest.approx(np.mean([family.iou for family in scores.families.values()]))
-    assert scores.families["test-family-0"].iou > 0.3  # the tiny network knows a ball, and this family is one
-    assert all(0 <= s.iou <= 1 and 0 < s.chamfer_l1 < 1 for s in (*scores.methods.values(), *scores.families.values()))
-    assert evaluate(tiny_bundle, tiny_set.directory, EvaluationConfig(views=2, resolution=32)) == scores
+QUICK = EvaluationConfig(resolution=32, surface_points=2000)
 
 
-def test_at_most_so_many_shapes_of_a_family_are_judged(tiny_bundle, tiny_set):
-    entries = [replace(entry, family="one") for entry in tiny_set.shapes("test")]
-    assert evaluation._chosen(entries, 1) == entries[:1]
-    assert evaluation._chosen(entries, None) == entries
+@dataclass(frozen=True)
+class Fixed:
+    """A method whose answer does not depend on the photo; none at all without a mesh."""
+
+    name: str
+    mesh: Mesh | None
+    camera: CameraKind = "pinhole"
+
+    def reconstruct(self, photo: Photo, options: Options) -> Mesh:
+        if self.mesh is None:
+            raise NoSurface
+        return self.mesh
+
+
+BOX, NOTHING = Fixed("box", box()), Fixed("nothing", None)
+
+
+def figures(score: Score) -> Score:
+    """The same, comparable: NaN, which equals nothing, becomes -1."""
+    return Score(*(-1 if math.isnan(value) else value for value in astuple(score)))
+
+
+def test_a_bundle_is_judged_beside_two_methods_that_learn_nothing(tiny_bundle, tiny_set):
+    scores = evaluate_bundle(tiny_bundle, [tiny_set.directory], QUICK)
+    assert scores.samples == 2
+    assert list(scores.methods) == list(scores.families) == list(scores.categories) == [BUNDLE, EXTRUDED, MEAN_SHAPE]
+    ours = scores.families[BUNDLE]
+    assert set(ours) == {"test-family-0", "test-family-1"}
+    assert scores.methods[BUNDLE].iou == pytest.approx(np.mean([family.iou for family in ours.values()]))
+    assert ours["test-family-0"].iou > 0.3  # the tiny network knows a ball, and this family is one
+    assert scores.edgeless_truths == 1  # the ball
+    for score in scores.methods.values():
+        assert all(0 <= value <= 1 for value in (score.iou, score.f_score, score.normal_consistency, score.ef1, score.kfs))
+        assert 0 < score.chamfer_l1 < 1
+
+
+def test_a_set_without_training_shapes_has_nothing_to_learn_nothing_from(tiny_bundle, tiny_set, tmp_path):
+    (tmp_path / "shapes").symlink_to(tiny_set.directory / "shapes")
+    replace(tiny_set, directory=tmp_path, entries=tuple(tiny_set.shapes("test"))).write()
+    assert list(evaluate_bundle(tiny_bundle, [tmp_path], QUICK).methods) == [BUNDLE]
+
+
+def test_figures_depend_neither_on_workers_nor_on_the_other_methods(tiny_set):
+    """Nor on the order of the shapes: the random numbers belong to the sample."""
+    alone = evaluate([BOX], [tiny_set], QUICK)
+    again = evaluate([NOTHING, BOX], [replace(tiny_set, entries=tiny_set.entries[::-1])], QUICK, workers=2)
+    assert again.families["box"].keys() == alone.families["box"].keys()
+    for family, score in alone.families["box"].items():
+        assert figures(again.families["box"][family]) == figures(score)
+
+
+def test_another_seed_is_another_sample(tiny_set):
+    only = replace(tiny_set, entries=tuple(tiny_set.shapes("test")[:1]))
+    once, again = (evaluate([BOX], [only], replace(QUICK, seed=seed)).methods["box"] for seed in (0, 1))
+    assert once.chamfer_l1 != again.chamfer_l1
+    assert once.chamfer_l1 == pytest.approx(again.chamfer_l1, rel=0.05)
+
+
+def test_each_method_is_judged_in_the_frame_of_its_own_camera(tiny_set):
+    """Two methods that know the truth, each in its frame: both are right, and would be wrong in the other's."""
+    shape = PreparedShape.read(tiny_set.files("test")[1])
+    photo = shape_photo(shape, 0)
+    crop = prepare(photo, photo.alpha / np.float32(255), 64, "pinhole", 2.5).crop
+    knowing = [Fixed(camera, true_mesh(shape, 0, camera, crop), camera) for camera in ("pinhole", "orthographic")]
+    only = replace(tiny_set, entries=(tiny_set.shapes("test")[1],))
+    scores = evaluate([*knowing, replace(knowing[0], name="astray", camera="orthographic")], [only], QUICK)
+    assert scores.methods["pinhole"].iou == scores.methods["orthographic"].iou == 1
+    assert scores.methods["pinhole"].kfs == scores.methods["orthographic"].kfs == 0
+    assert scores.methods["astray"].iou < 0.98
+
+
+def test_several_sets_are_judged_as_one(tiny_set):
+    first, second = (replace(tiny_set, entries=(entry,)) for entry in tiny_set.shapes("test"))
+    together, whole = evaluate([BOX], [first, second], QUICK), evaluate([BOX], [tiny_set], QUICK)
+    assert together.to_json() == whole.to_json()
+
+
+def test_the_headline_counts_families_and_the_sample_mean_counts_samples(tiny_set):
+    """Three samples of IoU 0.2 in one family and one of 0.6 in another, both of one category; and one of 0.9 elsewhere."""
+    entry = tiny_set.shapes("test")[0]
+    of = {iou: Score(iou, *[0.5] * 9) for iou in (0.2, 0.6, 0.9)}
+    small, large = replace(entry, family="a", kind="component"), replace(entry, family="b", kind="component")
+    other = replace(entry, family="c", kind="machine")
+    judged = [*[(small, {"m": of[0.2]})] * 3, (large, {"m": of[0.6]}), (other, {"m": of[0.9]})]
+    scores = summarise(QUICK, judged)
+    assert scores.samples == 5
+    assert scores.sample_means["m"].iou == pytest.approx((3 * 0.2 + 0.6 + 0.9) / 5)
+    assert scores.methods["m"].iou == pytest.approx((0.2 + 0.6 + 0.9) / 3)
+    assert {kind: score.iou for kind, score in scores.categories["m"].items()} == pytest.approx(
+        {"component": 0.4, "machine": 0.9}
+    )
+    assert [score.iou for score in scores.families["m"].values()] == pytest.approx([0.2, 0.6, 0.9])
+
+
+def test_what_is_not_defined_is_left_out_of_means_and_null_in_json(tiny_set):
+    """The first family is a ball, which has no sharp edges."""
+    scores = evaluate([NOTHING], [tiny_set], QUICK)
+    ball, bracket = scores.families["nothing"].values()
+    assert math.isnan(ball.ecd)
+    assert scores.methods["nothing"].ecd == scores.sample_means["nothing"].ecd == bracket.ecd > 0
+    assert scores.methods["nothing"].edgeless == bracket.edgeless == 1
+    assert scores.edgeless_truths == 1
+    read = json.loads(json.dumps(scores.to_json(), allow_nan=False))
+    assert read["families"]["nothing"]["test-family-0"]["ecd"] is None
+    assert read["families"]["nothing"]["test-family-1"]["ecd"] == bracket.ecd
+    assert read["config"]["surface_points"] == 2000
+
+
+def test_a_surface_predictor_does_all_that_the_served_path_does(tiny_bundle, tiny_set):
+    """Given the bundle's own surface, it makes the bundle's own mesh."""
+    reconstructor = Reconstructor.load(tiny_bundle, "cpu", threads=1)
+    manifest = reconstructor.bundle.manifest
+
+    def surface(prepared, grid, observed) -> Mesh:
+        field = reconstructor.encode(prepared, grid)
+        np.testing.assert_array_equal(field.observed, observed)
+        return extract_surface(query_hierarchically(field, 0.5), 0.5, grid.origin, grid.spacing)
+
+    again = SurfacePredictor("again", surface, manifest.image_size, manifest.camera, manifest.default_distance)
+    known = shape_photo(PreparedShape.read(tiny_set.files("test")[0]), 0)
+    for photo in (known, replace(known, focal_length_px=None)):
+        for options in (Options(resolution=32, background="alpha"), Options(resolution=64, background="alpha", keep="all")):
+            expected = BundlePredictor(reconstructor).reconstruct(photo, options)
+            found = again.reconstruct(photo, options)
+            np.testing.assert_array_equal(found.vertices, expected.vertices)
+            np.testing.assert_array_equal(found.faces, expected.faces)
+
+
+def test_at_most_so_many_shapes_of_a_family_are_judged(tiny_set):
+    one_family = replace(tiny_set, entries=tuple(replace(entry, family="one") for entry in tiny_set.entries))
+    assert [evaluate([NOTHING], [one_family], replace(QUICK, shapes_per_family=n)).samples for n in (1, 2, None)] == [1, 2, 2]
+
+
+def test_as_many_views_are_judged_as_there_are(tiny_set):
+    assert [evaluate([NOTHING], [tiny_set], replace(QUICK, views=n)).samples for n in (1, 2, 3)] == [2, 4, 4]
 
 
 def test_a_split_without_shapes_is_refused_in_words(tiny_bundle, tiny_set):
     with pytest.raises(TrainingError, match="expected shapes in split 'holdout', found none"):
-        evaluate(tiny_bundle, tiny_set.directory, EvaluationConfig(split="holdout"))
+        evaluate_bundle(tiny_bundle, [tiny_set.directory], replace(QUICK, split="holdout"))
 
 
 def test_view_frames_of_the_tiny_set_are_rigid(tiny_set):

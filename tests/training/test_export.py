@@ -1,6 +1,7 @@
 """Export: finished only when the graphs were run against torch."""
 
 import json
+import math
 import shutil
 
 import numpy as np
@@ -17,6 +18,7 @@ from training.checkpoints import load_checkpoint, save_checkpoint
 from training.errors import TrainingError
 from training.evaluation.evaluate import EvaluationConfig, Scores
 from training.evaluation.metrics import Score
+from training.evaluation.predictors import BUNDLE
 from training.export import BundleIdentity, bundle_weights, export_bundle, update_metrics
 
 CARD = BundleIdentity("half", "2", "CC-BY-4.0", ("a source", "another"))
@@ -127,7 +129,9 @@ def test_weights_that_are_no_numbers_are_no_bundle(tiny_checkpoint, tmp_path):
 def test_recorded_metrics_keep_a_bundle_valid(half_bundle, tmp_path):
     copy = shutil.copytree(half_bundle.directory, tmp_path / "copy")
     config = EvaluationConfig(split="val", resolution=64)
-    metrics = Scores(config, 12, {"this bundle": Score(0.5, 0.25)}, {}, {"pulley": Score(0.125, 0.75)}).to_json()
+    score, undefined = Score(0.5, *[0.25] * 9), Score(0.125, 0.0625, 0.75, 0.75, math.nan, 0.0, math.nan, 0.0, 1.0, 0.5)
+    means = {"this bundle": score, "another": undefined}
+    metrics = Scores(config, 12, 3, means, means, {BUNDLE: {"machine": undefined}}, {BUNDLE: {"pulley": undefined}}).to_json()
     updated = update_metrics(read_bundle(copy), metrics)
     again = read_bundle(copy)
     assert updated == again
@@ -136,8 +140,11 @@ def test_recorded_metrics_keep_a_bundle_valid(half_bundle, tmp_path):
     assert bundle_weights(copy).keys() == bundle_weights(half_bundle.directory).keys()
     card = (copy / "README.md").read_text()
     assert "12 samples of the val split, as served at resolution 64" in card
-    assert "| this bundle | 0.500 | 0.2500 |" in card
-    assert "| this bundle, pulley | 0.125 | 0.7500 |" in card
+    assert "3 samples have no sharp edges" in card
+    assert f"| this bundle | 0.500 |{' 0.250 |' * 9}" in card
+    assert "| IoU | Chamfer-L1 | F-score | normals | ECD |" in card
+    for name in ("another", "category machine", "family pulley"):
+        assert f"| {name} | 0.125 | 0.0625 | 0.750 | 0.750 | – |" in card
     files = json.loads((copy / MANIFEST).read_text())["files"]
     assert {name: files[name] for name in (ENCODER, DECODER, WEIGHTS)} == {
         name: half_bundle.manifest.files[name] for name in (ENCODER, DECODER, WEIGHTS)

@@ -25,6 +25,7 @@ from training.data.shapes import PreparedShape
 from training.errors import TrainingError
 from training.evaluation.metrics import Score, Truth, mean_score, score
 from training.evaluation.predictors import BundlePredictor, Predictor, unlearned_methods
+from training.evaluation.surfaces import SURFACE_POINTS
 from training.evaluation.unlearned import learn_nothing
 
 Key = TypeVar("Key", str, tuple[str, str])
@@ -35,12 +36,17 @@ ANY_SIZE, ANY_DISTANCE = 64, 2.5  # a served crop depends neither on the size of
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What is judged. shapes_per_family: the first so many. The random numbers of a sample follow from seed, name and view."""
+    """What is judged, and how finely.
+
+    shapes_per_family: the first so many. surface_points: samples on each mesh. The random numbers of a sample follow from seed,
+    name and view alone.
+    """
 
     split: str = "test"
     views: int = 1
     shapes_per_family: int | None = None
     resolution: int = 128
+    surface_points: int = SURFACE_POINTS
     seed: int = 0
 
 
@@ -150,6 +156,7 @@ class _Task:
 
     truths: dict[CameraKind, Mesh]
     predictions: dict[str, tuple[CameraKind, Mesh | None]]
+    surface_points: int
     seed: tuple[int, ...]
 
 
@@ -175,6 +182,7 @@ def _task(predictors: Sequence[Predictor], sample: _Sample, config: EvaluationCo
     return _Task(
         truths={camera: true_mesh(shape, sample.view, camera, crop) for camera in {p.camera for p in predictors}},
         predictions={p.name: (p.camera, _mesh_or_none(p, photo, options)) for p in predictors},
+        surface_points=config.surface_points,
         seed=(config.seed, sample.view, *sample.entry.name.encode()),
     )
 
@@ -204,7 +212,9 @@ def _judged(tasks: Iterable[_Task], workers: int) -> Iterator[dict[str, Score]]:
 
 def _judge(task: _Task) -> dict[str, Score]:
     """Every method with the same random numbers, so that none depends on which others are judged, or in what order."""
-    truths = {camera: Truth(mesh, np.random.default_rng((*task.seed, 0))) for camera, mesh in task.truths.items()}
+    truths = {
+        camera: Truth(mesh, np.random.default_rng((*task.seed, 0)), task.surface_points) for camera, mesh in task.truths.items()
+    }
     return {
         name: score(mesh, truths[camera], np.random.default_rng((*task.seed, 1)))
         for name, (camera, mesh) in task.predictions.items()

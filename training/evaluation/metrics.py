@@ -19,7 +19,7 @@ from model.camera import FILL
 from model.mesh import Mesh
 from training.evaluation import keypoints
 from training.evaluation.sharp_edges import NMC, PAPER, EdgeRule, edge_chamfer, nmc_edge_scores, on_sharp_edge
-from training.evaluation.surfaces import Correspondence, SampledSurface, chamfer_l1, f_score, normal_consistency
+from training.evaluation.surfaces import SURFACE_POINTS, Correspondence, SampledSurface, chamfer_l1, f_score, normal_consistency
 
 IOU_POINTS = 20_000
 BOX_MARGIN = 1.05  # the box in which IoU is measured, as a multiple of the box around both meshes
@@ -64,9 +64,9 @@ TITLES = {
 class Truth:
     """A true mesh with what all predictions are compared with; made once for all of them."""
 
-    def __init__(self, mesh: Mesh, rng: np.random.Generator) -> None:
+    def __init__(self, mesh: Mesh, rng: np.random.Generator, points: int = SURFACE_POINTS) -> None:
         self.mesh = mesh
-        self.surface = SampledSurface.of(mesh, rng)
+        self.surface = SampledSurface.of(mesh, rng, points)
         self.stage = keypoints.Stage.around(mesh)
 
     @cached_property
@@ -85,10 +85,10 @@ class Truth:
 
 
 def score(predicted: Mesh | None, truth: Truth, rng: np.random.Generator) -> Score:
-    """All figures of a prediction in the truth's frame; None, or a mesh without area, is one without a surface."""
+    """All figures of a prediction in the truth's frame, from as many samples; None, or a mesh without area, has no surface."""
     if predicted is None or not _has_area(predicted):
         return _score_of_nothing(truth)
-    surface = SampledSurface.of(predicted, rng)
+    surface = SampledSurface.of(predicted, rng, len(truth.surface.points))
     to, fro = Correspondence.between(surface, truth.surface), Correspondence.between(truth.surface, surface)
     edges = _edges(surface, PAPER)
     ecd_nmc, ef1 = nmc_edge_scores(_edges(surface, NMC), truth.nmc_edges)

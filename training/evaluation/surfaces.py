@@ -1,0 +1,60 @@
+"""A mesh's surface as the distances see it: one set of samples that all of them share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from model.mesh import Mesh
+from training.sampling.surface import sample_surface
+
+SURFACE_POINTS = 100_000
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SampledSurface:
+    """Points spread evenly over a surface and the unit normals of the faces below them, both (n, 3) float64, and their tree."""
+
+    points: Float64
+    normals: Float64
+    tree: cKDTree
+
+    @classmethod
+    def of(cls, mesh: Mesh, rng: np.random.Generator, count: int = SURFACE_POINTS) -> Self:
+        points, normals = sample_surface(mesh.vertices, mesh.faces, count, rng)
+        return cls(points, normals, cKDTree(points))
+
+
+@dataclass(frozen=True)
+class Correspondence:
+    """From each sample of one surface to the nearest of another: distance, (n,), and alignment = |n . n'|, (n,)."""
+
+    distance: Float64
+    alignment: Float64
+
+    @classmethod
+    def between(cls, one: SampledSurface, other: SampledSurface) -> Self:
+        distance, nearest = other.tree.query(one.points)
+        return cls(distance, np.abs(np.einsum("ij,ij->i", one.normals, other.normals[nearest])))
+
+
+def chamfer_l1(to: Correspondence, fro: Correspondence) -> float:
+    """Half the sum of the two mean Euclidean distances (Occupancy Networks, im2mesh/eval.py)."""
+    return 0.5 * float(to.distance.mean() + fro.distance.mean())
+
+
+def normal_consistency(to: Correspondence, fro: Correspondence) -> float:
+    """Half the sum of the two mean |n . n'| (Occupancy Networks, im2mesh/eval.py)."""
+    return 0.5 * float(to.alignment.mean() + fro.alignment.mean())
+
+
+def f_score(to: Float64, fro: Float64, threshold: float) -> float:
+    """Harmonic mean of the shares of both sets' distances that lie below the threshold (Tatarchenko et al. 2019)."""
+    precision, recall = float((to < threshold).mean()), float((fro < threshold).mean())
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
