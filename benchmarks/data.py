@@ -32,7 +32,7 @@ from training.rendering.views import render_views
 from training.sampling.pools import draw_pool
 from training.sampling.solids import ClosedMesh
 from training.sampling.surface import sample_surface
-from training.train import StartingWeights, fresh_state, training_step
+from training.train import StartingWeights, fabric_for, fresh_state, training_step
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("solid", "points", "views", "write")
@@ -98,7 +98,7 @@ def feed(files: list[Path], run: RunConfig, steps: int) -> None:
     """Prints the rates of loader and training step, and how many times faster the loader is."""
     shapes = ShapeSet(files, run.camera)
     generator = torch.Generator().manual_seed(0)
-    state = fresh_state(run, shapes, torch.device("cpu"), StartingWeights())
+    state = fresh_state(run, shapes, fabric_for(run, "cpu"), StartingWeights())
     size = run.optimisation.batch_size
 
     def batch(points: PointsConfig) -> None:

@@ -24,34 +24,42 @@ def register(app: typer.Typer) -> None:
 
 def train_command(
     run: Annotated[Path, typer.Argument(help="Run file, one of training/runs/*.toml or your own.")],
-    data: Annotated[Path, typer.Option(help="Folder of a prepared set (monotwin data).")],
+    data: Annotated[
+        list[Path], typer.Option(help="Folder of a prepared set (monotwin data); repeat for several, drawn from shape by shape.")
+    ],
     out: Annotated[Path, typer.Option(help="Run folder; one with a checkpoint is taken up where it stopped.")],
     init: Annotated[Path | None, typer.Option(help="Bundle folder whose weights to start from.")] = None,
     backbone_weights: Annotated[
         Path | None, typer.Option(help="torchvision ResNet-18 state dict (.pth) for the encoder.")
     ] = None,
     device: Annotated[Literal["auto", "cuda", "cpu"], typer.Option(help="Where to train.")] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores when left out.")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="GPUs, or CPU processes, of each machine that share the work.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines; the command runs on each.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads a process; all cores when left out.")] = None,
 ) -> None:
-    """Train the network of a run file."""
+    """Train the network, or the baseline, of a run file."""
     import torch
 
     from model.runtime.bundle import read_bundle
     from training.configs import read_run
     from training.export import bundle_weights
-    from training.train import StartingWeights, train
+    from training.train import StartingWeights, fabric_for, train
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    config = read_run(run)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    fabric = fabric_for(config, device, devices, nodes)
+    fabric.launch()
+    if threads is not None:
+        torch.set_num_threads(threads)
     start = StartingWeights(
         network=None if init is None else bundle_weights(init),
         backbone=None if backbone_weights is None else torch.load(backbone_weights, map_location="cpu", weights_only=True),
         attribution=() if init is None else read_bundle(init).manifest.attribution,
     )
-    checkpoint = train(read_run(run), data, out, torch.device(device), start)
-    console.print(f"trained: [bold]{checkpoint}[/bold]")
+    checkpoint = train(config, data, out, fabric, start)
+    if fabric.is_global_zero:
+        console.print(f"trained: [bold]{checkpoint}[/bold]")
 
 
 def export_command(

@@ -50,7 +50,10 @@ class LabelConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class OptimisationConfig:
-    """Adam on the mean binary cross-entropy. With `max_minutes` the run ends, and the cosine falls, by what is used up first."""
+    """AdamW. With `max_minutes` the run ends, and the cosine falls, by what is used up first.
+
+    batch_size: views a step, shared out evenly when there are several devices.
+    """
 
     batch_size: int = Field(16, ge=1)
     steps: int = Field(100_000, ge=1)
@@ -63,6 +66,8 @@ class OptimisationConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     freeze_norms_at: float = Field(1.0, ge=0, le=1)
     """Share of the budget after which batch norms keep their statistics, so that training sees what serving will compute."""
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Keeps an exponential moving average of the weights, which forgets 1 - ema_decay a step. It is judged and shipped."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -128,11 +133,12 @@ class AugmentationConfig:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class IntervalConfig:
-    """How often the loop stops to look, in steps."""
+    """How often the loop stops to look, in steps; it also saves when `save_minutes` have gone by without."""
 
     log: int = Field(20, ge=1)
     evaluate: int = Field(500, ge=1)
     save: int = Field(250, ge=1)
+    save_minutes: float = Field(5.0, gt=0)
     evaluation_views: int = Field(64, ge=1)
     sample_views: int = Field(6, ge=0)
     sample_resolution: int = Field(64, ge=8, multiple_of=2)
@@ -149,11 +155,19 @@ class RunConfig:
     network: NetworkConfig = NetworkConfig()
     baseline: BaselineConfig | None = None
     """Trains that method; `network` and `labels` are then without effect."""
+    views: tuple[int, int] | None = None
+    """First view of each shape that training draws, and one past the last; all when left out."""
     points: PointsConfig = PointsConfig()
     labels: LabelConfig = LabelConfig()
     optimisation: OptimisationConfig = OptimisationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     intervals: IntervalConfig = IntervalConfig()
+
+    @model_validator(mode="after")
+    def _some_view_is_left(self) -> Self:
+        if self.views is not None and not 0 <= self.views[0] < self.views[1]:
+            raise ValueError(f"expected views [first, last + 1] with 0 <= first <= last, found {list(self.views)}")
+        return self
 
 
 _ADAPTER = TypeAdapter(RunConfig)

@@ -50,6 +50,12 @@ def trivial_f1(positive_share: float) -> float:
     return 2 * positive_share / (1 + positive_share)
 
 
+def confusion_counts(logits: Tensor, distance: Tensor) -> Tensor:
+    """Logits and signed distances (...) -> (3,) float32: true positives, false positives, false negatives; inside is positive."""
+    predicted, positive = logits > 0, distance <= 0
+    return torch.stack([(predicted & positive).sum(), (predicted & ~positive).sum(), (~predicted & positive).sum()]).float()
+
+
 class HardnessRule(Protocol):
     """Best F1 so far -> s."""
 
@@ -104,16 +110,10 @@ class HardnessSchedule:
     def __post_init__(self) -> None:
         self.s = self.rule(self.best_f1)
 
-    def observe(self, logits: Tensor, distance: Tensor) -> None:
-        """One training step's pairs; positives are those inside the solid."""
-        predicted, positive = logits > 0, distance <= 0
-        true_positives = int((predicted & positive).sum())
-        tp, fp, fn = self.counts
-        self.counts = (
-            tp + true_positives,
-            fp + int(predicted.sum()) - true_positives,
-            fn + int(positive.sum()) - true_positives,
-        )
+    def observe(self, counts: Tensor) -> None:
+        """The `confusion_counts` of one training step's pairs."""
+        tp, fp, fn = (before + int(now) for before, now in zip(self.counts, counts.tolist(), strict=True))
+        self.counts = (tp, fp, fn)
         self.step += 1
         if self.step % self.measure_steps == 0:
             self.best_f1 = max(self.best_f1, self.f1)

@@ -1,45 +1,40 @@
-"""The training loop: batch, labels, loss, step, log, evaluate, save. It reads from top to bottom in `train`."""
+"""The training loop: batch, step, log, evaluate, save. It reads from top to bottom in `train`.
+
+What is trained is a `Method`; Lightning Fabric carries it from one CPU process to several devices (distributed data parallel).
+"""
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from model.networks.encoder import load_backbone_weights
-from model.networks.occupancy_network import OccupancyNetwork
-from training.checkpoints import load_checkpoint, save_checkpoint
-from training.configs import LabelConfig, OptimisationConfig, RunConfig, run_from_json, run_to_json
+from training.checkpoints import build_method, load_checkpoint, save_checkpoint, shipped_module
+from training.configs import OptimisationConfig, RunConfig, run_from_json, run_to_json
 from training.data.dataset import Batch, ShapeSet
-from training.data.index import DataIndex
 from training.errors import TrainingError
-from training.labels import (
-    CalibratedRule,
-    HardnessRule,
-    HardnessSchedule,
-    PaperRule,
-    adaptive_label,
-    binary_label,
-    initial_f1,
-    trivial_f1,
-)
-from training.normalisation import normalise
+from training.method import Method
+from training.occupancy import PixelAlignedOccupancy
+from training.prepared_sets import PreparedSets
+from training.run_folder import RunFolder, circumstances, timing
 from training.validation import sample_sheet, validate
 
 CHECKPOINT = "checkpoint.pt"
-SETTLING_BATCHES = 64  # over which batch norm statistics are measured before they are frozen
+SETTLING_BATCHES = 64  # over which batch norm statistics are measured before they are frozen, or shipped with averaged weights
 
 
 @dataclass(frozen=True)
@@ -58,36 +53,64 @@ class StartingWeights:
 class TrainingState:
     """All that changes while a run goes on, and so all that a checkpoint holds.
 
+    method: the bare module; module: the same as Fabric runs it (autocast, gradients averaged over the processes).
+    average: of the method's weights, where the run keeps one.
+    generator: this process's own. minutes: the first process's clock, on which all agree. seconds: by activity, of this process.
     attribution: whom every shape that has formed the weights is to be attributed to.
     """
 
-    network: OccupancyNetwork
+    fabric: Fabric
+    method: Method
+    module: nn.Module
     optimiser: torch.optim.Optimizer
-    schedule: HardnessSchedule
+    average: AveragedModel | None
     generator: torch.Generator
     step: int = 0
     minutes: float = 0.0
+    seconds: dict[str, float] = field(default_factory=lambda: {"data": 0.0, "step": 0.0, "other": 0.0})
     norms_frozen: bool = False
     attribution: tuple[str, ...] = ()
 
-    def save(self, path: Path, config: RunConfig, provenance: dict[str, str]) -> None:
+    @property
+    def judged(self) -> Method:
+        """What is validated, sampled and shipped."""
+        if self.average is None:
+            return self.method
+        averaged: Method = self.average.module
+        return averaged
+
+    def save(self, path: Path, config: RunConfig, provenance: dict[str, Any]) -> None:
+        """Called by all processes; the first one writes."""
+        generators = self.fabric.all_gather(self.generator.get_state()).view(self.fabric.world_size, -1).cpu()
+        if not self.fabric.is_global_zero:
+            return
+        judged = self.judged
         state = {
             "run": run_to_json(config),
             "provenance": provenance,
-            "network": self.network.state_dict(),
+            "network": shipped_module(judged).state_dict(),  # shares its memory with one of the next two, in the file too
+            "method": self.method.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "generator": self.generator.get_state(),
+            "generators": list(generators),
             "step": self.step,
             "minutes": self.minutes,
+            "seconds": self.seconds,
             "norms_frozen": self.norms_frozen,
             "attribution": list(self.attribution),
         }
+        if isinstance(self.method, PixelAlignedOccupancy):
+            state["schedule"] = self.method.schedule.state_dict()
         save_checkpoint(path, state)
 
     def resume(self, path: Path, config: RunConfig) -> None:
-        """Takes up a checkpoint of the same run; only its budget and its intervals may have been changed since."""
+        """Takes up a checkpoint of the same run; only its budget and its intervals may have been changed since.
+
+        With another number of processes than before, each draws from a fresh generator.
+        """
         state = load_checkpoint(path)
+        if "method" not in state:
+            raise TrainingError(f"{path}: expected a checkpoint to go on from, found weights alone; choose another --out")
         saved = run_from_json(state["run"])
         budget = {"steps": config.optimisation.steps, "max_minutes": config.optimisation.max_minutes}
         comparable = replace(saved, intervals=config.intervals, optimisation=replace(saved.optimisation, **budget))
@@ -96,178 +119,248 @@ class TrainingState:
             raise TrainingError(
                 f"{path}: expected a checkpoint of this run, found one with other {', '.join(changed)}; choose another --out"
             )
-        self.network.load_state_dict(state["network"])
+        self.method.load_state_dict(state["method"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.generator.set_state(state["generator"])
-        self.step, self.minutes, self.norms_frozen = state["step"], state["minutes"], state["norms_frozen"]
-        self.attribute(state.get("attribution", ()))
+        rank, generators = self.fabric.global_rank, state["generators"]
+        if len(generators) == self.fabric.world_size:
+            self.generator.set_state(generators[rank])
+        else:
+            self.generator.manual_seed(_seed(config.seed, rank, state["step"]))
+        self.step, self.minutes, self.seconds = state["step"], state["minutes"], state["seconds"]
+        self.norms_frozen = state["norms_frozen"]
+        self.attribute(state["attribution"])
 
     def attribute(self, names: Iterable[str]) -> None:
         """Adds to the attribution."""
         self.attribution = tuple(sorted({*self.attribution, *names}))
 
+    @contextmanager
+    def timed(self, activity: str) -> Iterator[None]:
+        """Adds the time inside to `seconds`. A GPU is waited for, since it works on when Python has gone ahead."""
+        started = time.monotonic()
+        yield
+        if self.fabric.device.type == "cuda":
+            torch.cuda.synchronize(self.fabric.device)
+        self.seconds[activity] += time.monotonic() - started
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """loss: mean over the processes; own_loss: of this one. gradient_norm: before clipping, 0 where nothing is clipped."""
+
+    loss: float
+    own_loss: float
+    gradient_norm: float
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
+
 
 def train(
-    config: RunConfig, data_dir: Path, run_dir: Path, device: torch.device, start: StartingWeights = StartingWeights()
+    config: RunConfig, data_dirs: Sequence[Path], run_dir: Path, fabric: Fabric, start: StartingWeights = StartingWeights()
 ) -> Path:
     """Trains until the budget is used up; returns the checkpoint's path. A run folder with a checkpoint goes on where it stopped.
 
-    run_dir gets checkpoint.pt, run.json (run, commit, data digest), metrics.jsonl, TensorBoard events and samples/*.png.
+    data_dirs: prepared sets, whose shapes are drawn from uniformly. fabric: `fabric_for`'s, launched; each process calls this.
+    run_dir gets checkpoint.pt and what `RunFolder` writes.
     """
-    console = Console()
+    console = Console(quiet=not fabric.is_global_zero)
     run_dir.mkdir(parents=True, exist_ok=True)
-    index = DataIndex.read(data_dir)
-    shapes = ShapeSet(index.files("train"), config.camera, device)
-    held_out = ShapeSet(index.files("val"), config.camera, device)
-    console.print(f"{len(shapes)} shapes to train on, {len(held_out)} to validate, {shapes.view_count} views each, on {device}")
+    sets = PreparedSets.read(data_dirs)
+    shapes, held_out = (sets.shapes(split, config, fabric.device) for split in ("train", "val"))
+    console.print(
+        f"{len(shapes)} shapes to train on, {len(held_out)} to validate, {shapes.view_count} views each,"
+        f" on {fabric.world_size} x {fabric.device.type}"
+    )
 
-    state = fresh_state(config, shapes, device, start)
-    state.attribute(index.attribution("train"))
+    state = fresh_state(config, shapes, fabric, start)
+    state.attribute(sets.attribution("train"))
     checkpoint = run_dir / CHECKPOINT
     if checkpoint.exists():
         if start != StartingWeights():
             raise TrainingError(f"{checkpoint}: expected no checkpoint beside starting weights, found one; choose another --out")
         state.resume(checkpoint, config)
         console.print(f"resumed at step {state.step}")
-    provenance = {"commit": commit(), "data_digest": index.digest, "torch": str(torch.__version__)}
-    (run_dir / "run.json").write_text(json.dumps({"run": run_to_json(config), **provenance}, indent=2) + "\n")
+    provenance = {"data_digest": sets.digest, "data": sets.digests, **circumstances(fabric.device, fabric.world_size)}
 
-    intervals = config.intervals
+    intervals, optimisation = config.intervals, config.optimisation
     losses: list[float] = []
     clock = logged = time.monotonic()
-    with SummaryWriter(str(run_dir), purge_step=state.step) as board, _progress(console) as progress:
+    saved = state.minutes
+    with _progress(console) as progress, RunFolder(run_dir, state.step) if fabric.is_global_zero else nullcontext() as folder:
+        if folder is not None:
+            folder.record({"run": run_to_json(config), "seed": config.seed, **provenance})
         task = progress.add_task(config.name, total=1.0, status="")
-        while (used := _budget_used(config.optimisation, state)) < 1:
-            if used >= config.optimisation.freeze_norms_at and not state.norms_frozen:
-                _settle_norms(state, shapes, config)
+        while (used := _budget_used(optimisation, state)) < 1:
+            if used >= optimisation.freeze_norms_at and not state.norms_frozen:
+                _settle_norms(state.method, shapes, config, fabric, state.generator)
+                state.norms_frozen = True
                 console.print(f"step {state.step}: batch norms frozen")
+            rate = _learning_rate(optimisation, state.step, used)
             for group in state.optimiser.param_groups:
-                group["lr"] = _learning_rate(config.optimisation, state.step, used)
-            batch = _draw(state, shapes, config)
-            loss, logits = training_step(state, batch, config)
-            if not math.isfinite(loss):
-                raise TrainingError(f"step {state.step}: expected a finite loss, found {loss}; last save: {checkpoint}")
-            state.schedule.observe(logits, batch.distance)
-            losses.append(loss)
-            state.step += 1
-            state.minutes, clock = state.minutes + (time.monotonic() - clock) / 60, time.monotonic()
+                group["lr"] = rate
 
-            if state.step % intervals.log == 0:
+            before = state.generator.get_state()
+            with state.timed("data"):
+                batch = _draw(shapes, config, fabric, state.generator)
+            with state.timed("step"):
+                outcome = training_step(state, batch, config)
+            if not outcome.finite:
+                views = _drawn_views(shapes, config, fabric, before, sets.titles("train"))
+                raise TrainingError(_divergence(state, outcome, rate, views, checkpoint))
+            losses.append(outcome.loss)
+            state.step += 1
+            elapsed, clock = time.monotonic() - clock, time.monotonic()
+            state.minutes += _of_the_first(fabric, elapsed) / 60
+            state.seconds["other"] = 60 * state.minutes - state.seconds["data"] - state.seconds["step"]
+
+            if folder is not None and state.step % intervals.log == 0:
                 scalars = {
                     "loss": float(np.mean(losses)),
-                    "best_f1": state.schedule.best_f1,
-                    "s": state.schedule.s,
-                    "learning_rate": state.optimiser.param_groups[0]["lr"],
-                    "views_per_second": len(losses) * config.optimisation.batch_size / (clock - logged),
+                    **state.method.scalars(),
+                    "learning_rate": rate,
+                    "gradient_norm": outcome.gradient_norm,
+                    "views_per_second": len(losses) * optimisation.batch_size / (clock - logged),
                 }
-                _log(board, run_dir, state.step, "train", scalars)
-                status = "{loss:.4f} loss, {best_f1:.3f} F1, {s:.2f} s, {views_per_second:.0f} views/s".format(**scalars)
-                progress.update(task, completed=used, status=f"step {state.step}: {status}")
+                folder.log(state.step, "train", scalars)
+                progress.update(task, completed=used, status=f"step {state.step}: {_status(scalars)}")
                 losses, logged = [], clock
-            if state.step % intervals.evaluate == 0:
-                scores = validate(state.network, held_out, config.image_size, intervals.evaluation_views)
-                _log(board, run_dir, state.step, "val", scores)
+            if folder is not None and state.step % intervals.evaluate == 0:
+                scores = validate(state.judged, held_out, config, sets.owners("val"))
+                folder.log(state.step, "val", scores)
                 console.print(f"step {state.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
                 if intervals.sample_views:
-                    _sample(state, held_out, config, run_dir, board)
+                    folder.picture(state.step, _sheet(state.judged, held_out, config))
                 logged = time.monotonic()
-            if state.step % intervals.save == 0:
+            if state.step % intervals.save == 0 or state.minutes - saved >= intervals.save_minutes:
                 state.save(checkpoint, config, provenance)
-    state.save(checkpoint, config, provenance)
+                saved = state.minutes
+
+        if state.average is not None and not state.norms_frozen:
+            own = torch.Generator(fabric.device).manual_seed(_seed(config.seed, fabric.global_rank, state.step))
+            _settle_norms(state.judged, shapes, config, fabric, own)
+        state.save(checkpoint, config, provenance)
+        if folder is not None:
+            views = state.step * optimisation.batch_size
+            folder.time(state.seconds, views)
+            console.print(_summary(state.seconds, views))
     return checkpoint
 
 
-def training_step(state: TrainingState, batch: Batch, config: RunConfig) -> tuple[float, Tensor]:
-    """One step of descent; returns the loss and the logits (B, N)."""
-    state.network.train()
+def training_step(state: TrainingState, batch: Batch, config: RunConfig) -> StepOutcome:
+    """One step of descent by all processes together."""
+    state.method.train()
     if state.norms_frozen:
-        for norm in _norms(state.network):
+        for norm in _norms(state.method):
             norm.eval()
-    if config.labels.rule == "binary":
-        labels = binary_label(batch.distance)
-    else:
-        labels = adaptive_label(batch.distance.clamp(min=0), state.schedule.s)
-    logits = _forward(state, batch, config)
-    loss = F.binary_cross_entropy_with_logits(logits, labels)
+    loss, sums = state.module(batch)
     state.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    state.fabric.backward(loss)
+    norm = torch.zeros_like(loss)
     if config.optimisation.clip_norm is not None:
-        nn.utils.clip_grad_norm_(state.network.parameters(), config.optimisation.clip_norm)
+        norm = state.fabric.clip_gradients(
+            state.module, state.optimiser, max_norm=config.optimisation.clip_norm, error_if_nonfinite=False
+        )
     state.optimiser.step()
-    return loss.item(), logits.detach()
+    if state.average is not None:
+        state.average.update_parameters(state.method)
+    own = torch.cat([loss.detach()[None], sums])
+    totals = state.fabric.all_reduce(own.clone(), reduce_op="sum").cpu()
+    state.method.observe(totals[1:])
+    return StepOutcome(float(totals[0]) / state.fabric.world_size, float(own[0]), float(norm))
 
 
-def _settle_norms(state: TrainingState, shapes: ShapeSet, config: RunConfig) -> None:
-    """Measures the batch norms' statistics anew, plain means over SETTLING_BATCHES with the weights held still, and freezes them.
+def fresh_state(config: RunConfig, shapes: ShapeSet, fabric: Fabric, start: StartingWeights) -> TrainingState:
+    """A run before its first step, the same in all processes but for what each will draw."""
+    torch.manual_seed(config.seed)
+    method = build_method(config, _positive_share(config, shapes))
+    _load(method, start, config)
+    method = method.to(fabric.device, memory_format=torch.channels_last)
+    bare = torch.optim.AdamW(
+        method.parameters(), lr=config.optimisation.learning_rate, weight_decay=config.optimisation.weight_decay, fused=True
+    )
+    decay = config.optimisation.ema_decay
+    average = None if decay is None else AveragedModel(method, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval()
+    module, optimiser = fabric.setup(method, bare)
+    generator = torch.Generator(fabric.device).manual_seed(_seed(config.seed, fabric.global_rank))
+    return TrainingState(fabric, method, module, optimiser, average, generator, attribution=start.attribution)
 
-    Running means trail behind weights that still move fast; from here on training and serving normalise alike.
+
+def fabric_for(config: RunConfig, accelerator: str, devices: int = 1, nodes: int = 1, strategy: str = "ddp") -> Fabric:
+    """The processes and the precision of a run, not yet launched. strategy: what several devices do, as Fabric names it."""
+    size, processes = config.optimisation.batch_size, devices * nodes
+    if size % processes:
+        raise TrainingError(f"optimisation.batch_size: expected a multiple of the {processes} devices, found {size}")
+    mixed = config.optimisation.precision == "bfloat16"
+    precision: dict[str, Any] = {"plugins": BatchInFull("bf16-mixed", accelerator)} if mixed else {"precision": "32-true"}
+    several = strategy if processes > 1 else "auto"
+    return Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, strategy=several, **precision)
+
+
+class BatchInFull(MixedPrecision):
+    """Autocast that leaves the batch as it is: in bfloat16, u, v and z would be rounded to half a voxel."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def _load(method: Method, start: StartingWeights, config: RunConfig) -> None:
+    if start.network is None and start.backbone is None:
+        return
+    if not isinstance(method, PixelAlignedOccupancy):
+        raise TrainingError(f"starting weights: expected none for the baseline of run {config.name!r}, found some")
+    try:
+        if start.network is not None:
+            method.network.load_state_dict(start.network)
+        if start.backbone is not None:
+            load_backbone_weights(method.network.encoder, start.backbone)
+    except RuntimeError as error:
+        raise TrainingError(f"starting weights: expected the network of run {config.name!r}, found another: {error}") from None
+
+
+def _positive_share(config: RunConfig, shapes: ShapeSet) -> float:
+    """The share of the training pairs that lie inside, from one batch."""
+    generator = torch.Generator(shapes.device).manual_seed(config.seed)
+    probe = shapes.batch(64, config.points, config.augmentation, config.image_size, generator)
+    return float((probe.distance <= 0).float().mean())
+
+
+def _seed(*numbers: int) -> int:
+    """One seed from several, such that no two lists of small numbers share it."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+
+
+def _draw(shapes: ShapeSet, config: RunConfig, fabric: Fabric, generator: torch.Generator) -> Batch:
+    """This process's share of a batch."""
+    size = config.optimisation.batch_size // fabric.world_size
+    return shapes.batch(size, config.points, config.augmentation, config.image_size, generator)
+
+
+def _settle_norms(method: Method, shapes: ShapeSet, config: RunConfig, fabric: Fabric, generator: torch.Generator) -> None:
+    """Measures the batch norms' statistics anew, plain means over SETTLING_BATCHES with the weights held still.
+
+    Running means trail behind weights that still move fast; frozen from here on, they let training and serving normalise alike.
+    Of several processes the first one's are kept: the next step hands its buffers to all.
     """
-    norms = _norms(state.network)
+    norms = _norms(method)
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch: a cumulative mean
-    state.network.train()
-    with torch.no_grad():
+    method.train()
+    with torch.no_grad(), fabric.autocast():
         for _ in range(SETTLING_BATCHES):
-            _forward(state, _draw(state, shapes, config), config)
+            method(_draw(shapes, config, fabric, generator))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    state.norms_frozen = True
+    method.eval()
 
 
-def _norms(network: OccupancyNetwork) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
-    return [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
-
-
-def _draw(state: TrainingState, shapes: ShapeSet, config: RunConfig) -> Batch:
-    size = config.optimisation.batch_size
-    return shapes.batch(size, config.points, config.augmentation, config.image_size, state.generator)
-
-
-def _forward(state: TrainingState, batch: Batch, config: RunConfig) -> Tensor:
-    """Logits (B, N) float32 of a batch."""
-    images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=config.optimisation.precision == "bfloat16"):
-        logits: Tensor = state.network(images, batch.points)
-    return logits.float()
-
-
-def fresh_state(config: RunConfig, shapes: ShapeSet, device: torch.device, start: StartingWeights) -> TrainingState:
-    torch.manual_seed(config.seed)
-    network = OccupancyNetwork(config.network)
-    try:
-        if start.network is not None:
-            network.load_state_dict(start.network)
-        if start.backbone is not None:
-            load_backbone_weights(network.encoder, start.backbone)
-    except RuntimeError as error:
-        raise TrainingError(f"starting weights: expected the network of run {config.name!r}, found another: {error}") from None
-    network = network.to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.optimisation.learning_rate, weight_decay=config.optimisation.weight_decay
-    )
-    generator = torch.Generator(device).manual_seed(config.seed)
-    return TrainingState(network, optimiser, _schedule(config, shapes), generator, attribution=start.attribution)
-
-
-def _schedule(config: RunConfig, shapes: ShapeSet) -> HardnessSchedule:
-    """The schedule at its start: the share of positives, and with it the first F1, is taken from one batch."""
-    labels = config.labels
-    generator = torch.Generator(shapes.device).manual_seed(config.seed)
-    probe = shapes.batch(64, config.points, config.augmentation, config.image_size, generator)
-    positive_share = float((probe.distance <= 0).float().mean())
-    first = initial_f1(positive_share) if labels.rule == "paper" else trivial_f1(positive_share)
-    return HardnessSchedule(_rule(labels, positive_share), labels.measure_steps, labels.adjust_steps, best_f1=first)
-
-
-def _rule(labels: LabelConfig, positive_share: float) -> HardnessRule:
-    if labels.rule == "paper":
-        return PaperRule(labels.factor, labels.s_min, labels.s_max)
-    if labels.rule == "calibrated":
-        return CalibratedRule(trivial_f1(positive_share), labels.target_f1, labels.s_start, labels.s_min)
-    return lambda f1: labels.fixed_s
+def _norms(method: Method) -> list[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]:
+    return [module for module in method.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)]
 
 
 def _budget_used(config: OptimisationConfig, state: TrainingState) -> float:
@@ -281,28 +374,48 @@ def _learning_rate(config: OptimisationConfig, step: int, used: float) -> float:
     return rate * 0.5 * (1 + math.cos(math.pi * used)) if config.decay == "cosine" else rate
 
 
-def _sample(state: TrainingState, shapes: ShapeSet, config: RunConfig, run_dir: Path, board: SummaryWriter) -> None:
-    intervals = config.intervals
-    sheet = sample_sheet(state.network, shapes, config.image_size, intervals.sample_views, intervals.sample_resolution)
-    samples = run_dir / "samples"
-    samples.mkdir(exist_ok=True)
-    sheet.save(samples / f"{state.step:07d}.png")
-    board.add_image("val/samples", np.asarray(sheet), state.step, dataformats="HWC")
+def _of_the_first(fabric: Fabric, value: float) -> float:
+    """The first process's value, in all of them: they must agree on when to stop and when to save."""
+    if fabric.world_size == 1:
+        return value
+    own = torch.tensor([value if fabric.is_global_zero else 0.0], device=fabric.device)
+    return float(fabric.all_reduce(own, reduce_op="sum"))
 
 
-def _log(board: SummaryWriter, run_dir: Path, step: int, group: str, scalars: dict[str, float]) -> None:
-    named = {f"{group}/{name}": value for name, value in scalars.items()}
-    for name, value in named.items():
-        board.add_scalar(name, value, step)
-    with (run_dir / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, **named}) + "\n")
+def _drawn_views(shapes: ShapeSet, config: RunConfig, fabric: Fabric, before: Tensor, titles: list[str]) -> list[str]:
+    """Which views the batch held that was drawn from a generator in the state `before`: `ShapeSet.batch` draws these first."""
+    generator = torch.Generator(fabric.device)
+    generator.set_state(before)
+    size = (config.optimisation.batch_size // fabric.world_size,)
+    shape = torch.randint(len(shapes), size, generator=generator, device=fabric.device)
+    view = torch.randint(shapes.view_count, size, generator=generator, device=fabric.device)
+    first = 0 if config.views is None else config.views[0]
+    return [f"{titles[s]} view {first + v}" for s, v in zip(shape.tolist(), view.tolist(), strict=True)]
 
 
-def commit() -> str:
-    """The commit this source tree is at, or "unknown" outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
+def _divergence(state: TrainingState, outcome: StepOutcome, rate: float, views: list[str], checkpoint: Path) -> str:
+    found = f"{outcome.own_loss} with a gradient of norm {outcome.gradient_norm}"
+    process = f" in process {state.fabric.global_rank}" if state.fabric.world_size > 1 else ""
+    scalars = ", ".join(f"{name} {value:g}" for name, value in {"learning_rate": rate, **state.method.scalars()}.items())
+    return (
+        f"step {state.step}: expected a finite loss, found {found}{process}; {scalars};"
+        f" views: {', '.join(views)}; last save: {checkpoint}"
+    )
+
+
+def _sheet(method: Method, shapes: ShapeSet, config: RunConfig) -> Any:
+    return sample_sheet(method, shapes, config.image_size, config.intervals.sample_views, config.intervals.sample_resolution)
+
+
+def _status(scalars: dict[str, float]) -> str:
+    shown = {name: value for name, value in scalars.items() if name not in ("learning_rate", "gradient_norm", "views_per_second")}
+    return ", ".join(f"{name} {value:.4f}" for name, value in shown.items()) + f", {scalars['views_per_second']:.0f} views/s"
+
+
+def _summary(seconds: dict[str, float], views: int) -> str:
+    spent = timing(seconds, views)
+    shares = ", ".join(f"{share:.0%} {name}" for name, share in spent["shares"].items())
+    return f"{views:,} views in {sum(seconds.values()) / 60:.1f} minutes, {spent['views_per_second']:.0f} views/s: {shares}"
 
 
 def _progress(console: Console) -> Progress:

@@ -1,21 +1,22 @@
-"""A look at the network between exports: IoU of the field at uniform points, and a sheet of predicted meshes."""
+"""A look at a method between exports: IoU of its field at uniform points, or its loss, and a sheet of predicted meshes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 
 from model.errors import NoSurface
-from model.field import QueryGrid, query_densely
-from model.isosurface import extract_surface
+from model.field import QueryGrid
 from model.networks.occupancy_network import OccupancyNetwork
 from model.preview import render_preview
+from training.configs import AugmentationConfig, RunConfig
 from training.data.dataset import ShapeSet, on_white
+from training.method import FieldMethod, Method
 from training.normalisation import normalise
-from training.torch_field import TorchField
 
 POINTS = 4096  # a view, from which its IoU is taken
 TILE = 192  # pixels, the side of one picture on the sample sheet
@@ -27,13 +28,44 @@ def view_numbers(shapes: ShapeSet, count: int) -> list[tuple[int, int]]:
     return [divmod(int(n), shapes.view_count) for n in np.linspace(0, total - 1, min(count, total)).round()]
 
 
-def validate(network: OccupancyNetwork, shapes: ShapeSet, image_size: int, views: int) -> dict[str, float]:
-    """Mean IoU over views of the field against the solid at uniform points of the query volume."""
-    scores = []
-    for logits, inside in validation_logits(network, shapes, image_size, views):
-        predicted = logits > 0
-        scores.append(float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1)))
-    return {"iou": float(np.mean(scores))}
+def validate(method: Method, shapes: ShapeSet, config: RunConfig, owners: Sequence[str] = ()) -> dict[str, float]:
+    """ "iou": mean over `evaluation_views` of the field; "loss" in its place for a method without one.
+
+    owners: the prepared set of each shape. Where there are several, each gets a mean of its own, "<set>/iou".
+    """
+    if not isinstance(method, FieldMethod):
+        return {"loss": validation_loss(method, shapes, config)}
+    scores = list(field_ious(method, shapes, config.image_size, config.intervals.evaluation_views))
+    means = {"iou": float(np.mean([iou for _, iou in scores]))}
+    if len(names := sorted(set(owners))) > 1:
+        for name in names:
+            own = [iou for shape, iou in scores if owners[shape] == name]
+            means |= {f"{name}/iou": float(np.mean(own))} if own else {}
+    return means
+
+
+def field_ious(method: FieldMethod, shapes: ShapeSet, image_size: int, views: int) -> Iterator[tuple[int, float]]:
+    """For each of the views its shape's number and the IoU of the field against the solid at uniform points of the volume."""
+    method.eval()
+    for shape, view in view_numbers(shapes, views):
+        points, inside = shapes.uniform_points(shape, view, POINTS)
+        with torch.inference_mode():
+            probability = method.field(_image(shapes, shape, view, image_size))
+            predicted = probability(points[None])[0] > method.level
+        yield shape, float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1))
+
+
+def validation_loss(method: Method, shapes: ShapeSet, config: RunConfig) -> float:
+    """The mean training loss over as many views, always the same ones, as they were rendered."""
+    method.eval()
+    size = config.optimisation.batch_size
+    generator = torch.Generator(shapes.device).manual_seed(0)
+    losses = []
+    for _ in range(math.ceil(config.intervals.evaluation_views / size)):
+        batch = shapes.batch(size, config.points, AugmentationConfig(), config.image_size, generator)
+        with torch.inference_mode():
+            losses.append(float(method(batch)[0]))
+    return float(np.mean(losses))
 
 
 def validation_logits(
@@ -49,25 +81,22 @@ def validation_logits(
         yield logits, inside
 
 
-def sample_sheet(network: OccupancyNetwork, shapes: ShapeSet, image_size: int, views: int, resolution: int) -> Image.Image:
+def sample_sheet(method: Method, shapes: ShapeSet, image_size: int, views: int, resolution: int) -> Image.Image:
     """One row a view: the input, and its predicted mesh from the front, the side and above."""
-    network.eval()
+    method.eval()
     rows = []
     for shape, view in view_numbers(shapes, views):
-        with torch.inference_mode():
-            maps = network.encode(_image(shapes, shape, view, image_size))
         picture = on_white(shapes.images[shape, view][None], TILE)[0].permute(1, 2, 0).cpu().numpy()
-        tiles = [(picture * 255).astype(np.uint8), *_pictures(network, maps, resolution)]
+        tiles = [(picture * 255).astype(np.uint8), *_pictures(method, _image(shapes, shape, view, image_size), resolution)]
         rows.append(np.concatenate(tiles, axis=1))
     return Image.fromarray(np.concatenate(rows))
 
 
-def _pictures(network: OccupancyNetwork, maps: list[torch.Tensor], resolution: int) -> list[np.ndarray]:
+def _pictures(method: Method, image: torch.Tensor, resolution: int) -> list[np.ndarray]:
     grid = QueryGrid(resolution)
-    everywhere = np.ones(grid.shape[:2], np.bool_)
-    field = TorchField(lambda p: torch.sigmoid(network.decode(maps, p)), grid, everywhere, maps[0].device)
     try:
-        mesh = extract_surface(query_densely(field), 0.5, grid.origin, grid.spacing)
+        with torch.inference_mode():
+            mesh = method.surface(image, grid, np.ones(grid.shape[:2], np.bool_))
     except NoSurface:
         return [np.full((TILE, TILE, 3), 255, np.uint8)] * 3
     return [render_preview(mesh, azimuth, elevation, TILE) for azimuth, elevation in ((0, 0), (60, 20), (0, 70))]

@@ -14,6 +14,7 @@ from training.labels import (
     PaperRule,
     adaptive_label,
     binary_label,
+    confusion_counts,
     initial_f1,
     label_distance,
     trivial_f1,
@@ -87,7 +88,7 @@ def test_the_first_f1_is_the_papers_equation_12():
 def test_the_trivial_f1_is_that_of_occupied_everywhere(share):
     distance = torch.where(torch.arange(1000) < share * 1000, -1.0, 1.0)
     schedule = HardnessSchedule(PaperRule(), measure_steps=100, adjust_steps=100, best_f1=0)
-    schedule.observe(torch.ones(1000), distance)
+    schedule.observe(confusion_counts(torch.ones(1000), distance))
     assert schedule.f1 == pytest.approx(trivial_f1(share))
 
 
@@ -120,7 +121,7 @@ def pairs(true_positives: int, false_positives: int, false_negatives: int) -> tu
 
 def test_f1_is_the_harmonic_mean_of_precision_and_recall():
     schedule = HardnessSchedule(PaperRule(), measure_steps=10, adjust_steps=10, best_f1=0.1)
-    schedule.observe(*pairs(6, 2, 3))
+    schedule.observe(confusion_counts(*pairs(6, 2, 3)))
     precision, recall = 6 / 8, 6 / 9
     assert schedule.f1 == pytest.approx(2 * precision * recall / (precision + recall))
 
@@ -129,7 +130,9 @@ def test_f1_is_kept_only_if_better_and_s_set_every_adjust_period():
     schedule = HardnessSchedule(lambda f1: 1 - f1, measure_steps=2, adjust_steps=4, best_f1=0.2)
     seen = []
     for true_positives in (1, 1, 9, 9, 0, 0, 0, 0):
-        schedule.observe(*pairs(true_positives, 10 - true_positives, 10 - true_positives))  # F1 = true positives / 10
+        schedule.observe(
+            confusion_counts(*pairs(true_positives, 10 - true_positives, 10 - true_positives))
+        )  # F1 = true positives / 10
         seen.append((round(schedule.best_f1, 3), round(schedule.s, 3)))
     assert seen == [(0.2, 0.8), (0.2, 0.8), (0.2, 0.8), (0.9, 0.1), (0.9, 0.1), (0.9, 0.1), (0.9, 0.1), (0.9, 0.1)]
 
@@ -137,14 +140,14 @@ def test_f1_is_kept_only_if_better_and_s_set_every_adjust_period():
 def test_counts_start_anew_after_each_measurement():
     schedule = HardnessSchedule(PaperRule(), measure_steps=2, adjust_steps=2, best_f1=0)
     for true_positives in (0, 0, 8, 8):
-        schedule.observe(*pairs(true_positives, 8 - true_positives, 8 - true_positives))
+        schedule.observe(confusion_counts(*pairs(true_positives, 8 - true_positives, 8 - true_positives)))
     assert schedule.best_f1 == 1.0
 
 
 def test_nothing_predicted_and_nothing_there_scores_zero():
     schedule = HardnessSchedule(PaperRule(), measure_steps=5, adjust_steps=5, best_f1=0)
     assert schedule.f1 == 0.0
-    schedule.observe(torch.tensor([-1.0]), torch.tensor([1.0]))
+    schedule.observe(confusion_counts(torch.tensor([-1.0]), torch.tensor([1.0])))
     assert schedule.f1 == 0.0
 
 
@@ -152,14 +155,14 @@ def test_a_schedule_goes_on_from_its_state(rng):
     def fresh() -> HardnessSchedule:
         return HardnessSchedule(PaperRule(), measure_steps=3, adjust_steps=5, best_f1=0.1)
 
-    steps = [pairs(*map(int, rng.integers(1, 20, 3))) for _ in range(14)]
+    steps = [confusion_counts(*pairs(*map(int, rng.integers(1, 20, 3)))) for _ in range(14)]
     straight, first, second = fresh(), fresh(), fresh()
     for step in steps:
-        straight.observe(*step)
+        straight.observe(step)
     for step in steps[:7]:
-        first.observe(*step)
+        first.observe(step)
     second.load_state_dict(first.state_dict())
     for step in steps[7:]:
-        second.observe(*step)
+        second.observe(step)
     assert second.state_dict() == straight.state_dict()
     assert math.isfinite(second.s)

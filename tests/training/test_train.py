@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 
 import numpy as np
@@ -23,9 +24,9 @@ from training.configs import (
 )
 from training.errors import TrainingError
 from training.export import BundleIdentity, bundle_weights, export_bundle
-from training.train import StartingWeights, train
+from training.train import StartingWeights, fabric_for
 
-CPU = torch.device("cpu")
+NO_WEIGHTS = StartingWeights()
 CONFIG = RunConfig(
     name="test",
     image_size=32,
@@ -43,8 +44,12 @@ QUIET = dataclasses.replace(CONFIG, intervals=dataclasses.replace(CONFIG.interva
 def finished(tiny_set, tmp_path_factory):
     """The run folder of six steps."""
     run_dir = tmp_path_factory.mktemp("run")
-    train(CONFIG, tiny_set.directory, run_dir, CPU)
+    train(CONFIG, tiny_set.directory, run_dir)
     return run_dir
+
+
+def train(config, directory, run_dir, start=NO_WEIGHTS):
+    return training_loop.train(config, [directory], run_dir, fabric_for(config, "cpu"), start)
 
 
 def weights(checkpoint) -> dict[str, torch.Tensor]:
@@ -97,10 +102,10 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(finished, tiny_set,
 
     monkeypatch.setattr(training_loop, "training_step", die_in_the_fifth)
     with pytest.raises(Killed):
-        train(CONFIG, tiny_set.directory, tmp_path, CPU)
+        train(CONFIG, tiny_set.directory, tmp_path)
     assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 3
     monkeypatch.undo()
-    train(CONFIG, tiny_set.directory, tmp_path, CPU)
+    train(CONFIG, tiny_set.directory, tmp_path)
     assert_same_weights(tmp_path / "checkpoint.pt", finished / "checkpoint.pt")
     ended, straight = (load_checkpoint(run / "checkpoint.pt") for run in (tmp_path, finished))
     assert ended["schedule"] == straight["schedule"]
@@ -108,7 +113,7 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(finished, tiny_set,
 
 def test_a_finished_run_is_left_as_it_is(finished, tiny_set):
     before = weights(finished / "checkpoint.pt")
-    train(CONFIG, tiny_set.directory, finished, CPU)
+    train(CONFIG, tiny_set.directory, finished)
     assert all(torch.equal(value, before[name]) for name, value in weights(finished / "checkpoint.pt").items())
 
 
@@ -122,11 +127,11 @@ def test_whoever_made_the_shapes_or_the_weights_is_named_to_the_end(tiny_set, tm
     try:
         attributed.write()
         start = StartingWeights(attribution=("earlier author (CC0-1.0)",))
-        train(QUIET, tiny_set.directory, tmp_path, CPU, start)
+        train(QUIET, tiny_set.directory, tmp_path, start)
     finally:
         tiny_set.write()
     longer = dataclasses.replace(QUIET, optimisation=dataclasses.replace(QUIET.optimisation, steps=QUIET.optimisation.steps + 1))
-    checkpoint = train(longer, tiny_set.directory, tmp_path, CPU)
+    checkpoint = train(longer, tiny_set.directory, tmp_path)
     bundle = export_bundle(checkpoint, tmp_path / "bundle", BundleIdentity("named", "1", attribution=("me",)))
     assert bundle.manifest.attribution == ("me", "earlier author (CC0-1.0)", "train author (MIT)")
     assert "train author (MIT)" in (tmp_path / "bundle" / "README.md").read_text()
@@ -136,7 +141,7 @@ def test_training_lowers_the_loss(tiny_set, tmp_path):
     optimisation = OptimisationConfig(batch_size=2, steps=60, learning_rate=5e-3)
     labels = LabelConfig(rule="binary")
     config = dataclasses.replace(QUIET, optimisation=optimisation, labels=labels)
-    train(config, tiny_set.directory, tmp_path, CPU)
+    train(config, tiny_set.directory, tmp_path)
     losses = [json.loads(line)["train/loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert np.mean(losses[-4:]) < 0.9 * losses[0]
 
@@ -144,13 +149,13 @@ def test_training_lowers_the_loss(tiny_set, tmp_path):
 @pytest.mark.parametrize("rule", ["paper", "fixed"])
 def test_each_label_rule_trains(tiny_set, tmp_path, rule):
     config = dataclasses.replace(QUIET, labels=LabelConfig(rule=rule, fixed_s=0.3))
-    s = load_checkpoint(train(config, tiny_set.directory, tmp_path, CPU))["schedule"]["s"]
+    s = load_checkpoint(train(config, tiny_set.directory, tmp_path))["schedule"]["s"]
     assert s == 0.3 if rule == "fixed" else 0.1 <= s <= 0.95
 
 
 def test_bfloat16_steps_stay_finite(tiny_set, tmp_path):
     config = dataclasses.replace(QUIET, optimisation=dataclasses.replace(QUIET.optimisation, precision="bfloat16", steps=2))
-    checkpoint = train(config, tiny_set.directory, tmp_path, CPU)
+    checkpoint = train(config, tiny_set.directory, tmp_path)
     assert all(torch.isfinite(value).all() and value.dtype != torch.bfloat16 for value in weights(checkpoint).values())
 
 
@@ -158,13 +163,15 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(tiny_set, tmp
     one_step, done = training_loop.training_step, []
 
     def poisoned(*arguments):
-        loss, logits = one_step(*arguments)
+        outcome = one_step(*arguments)
         done.append(None)
-        return (float("nan") if len(done) == 5 else loss), logits
+        return dataclasses.replace(outcome, loss=math.nan, own_loss=math.nan) if len(done) == 5 else outcome
 
     monkeypatch.setattr(training_loop, "training_step", poisoned)
-    with pytest.raises(TrainingError, match=r"step 4: expected a finite loss, found nan; last save: .*checkpoint\.pt"):
-        train(QUIET, tiny_set.directory, tmp_path, CPU)
+    told = r"step 4: expected a finite loss, found nan with a gradient of norm [\d.]+; learning_rate \S+, best_f1 \S+, s 0\.\S+; "
+    views = r"views: (train-\d view \d, ){2}train-\d view \d; last save: .*checkpoint\.pt"
+    with pytest.raises(TrainingError, match=told + views):
+        train(QUIET, tiny_set.directory, tmp_path)
     assert load_checkpoint(tmp_path / "checkpoint.pt")["step"] == 3
 
 
@@ -173,7 +180,7 @@ def test_a_run_goes_on_from_a_bundles_weights(tiny_bundle, tiny_checkpoint, tiny
     network = network_of(load_checkpoint(tiny_checkpoint))[1].network
     optimisation = OptimisationConfig(batch_size=2, steps=1, learning_rate=1e-12)
     config = dataclasses.replace(QUIET, network=network, optimisation=optimisation)
-    checkpoint = train(config, tiny_set.directory, tmp_path, CPU, StartingWeights(network=bundle_weights(tiny_bundle)))
+    checkpoint = train(config, tiny_set.directory, tmp_path, StartingWeights(network=bundle_weights(tiny_bundle)))
     found, expected = weights(checkpoint), weights(tiny_checkpoint)
     for name in (name for name in expected if "running" not in name and "batches" not in name):
         torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-4, msg=name)
@@ -181,39 +188,39 @@ def test_a_run_goes_on_from_a_bundles_weights(tiny_bundle, tiny_checkpoint, tiny
 
 def test_weights_of_another_network_are_refused_in_words(tiny_bundle, tiny_set, tmp_path):
     with pytest.raises(TrainingError, match="expected the network of run 'test', found another: "):
-        train(QUIET, tiny_set.directory, tmp_path, CPU, StartingWeights(network=bundle_weights(tiny_bundle)))
+        train(QUIET, tiny_set.directory, tmp_path, StartingWeights(network=bundle_weights(tiny_bundle)))
 
 
 def test_a_checkpoint_of_another_network_is_refused_in_words(finished, tiny_set):
     other = dataclasses.replace(CONFIG, network=NetworkConfig(pyramid_channels=6, decoder_widths=(8, 8, 8, 8)))
     with pytest.raises(TrainingError, match=r"checkpoint\.pt: expected a checkpoint of this run, found one with other network"):
-        train(other, tiny_set.directory, finished, CPU)
+        train(other, tiny_set.directory, finished)
 
 
 def test_a_finished_run_goes_on_when_it_is_given_more_steps(finished, tiny_set, tmp_path):
     run_dir = shutil.copytree(finished, tmp_path / "run")
     longer = dataclasses.replace(CONFIG, optimisation=dataclasses.replace(CONFIG.optimisation, steps=8))
-    assert load_checkpoint(train(longer, tiny_set.directory, run_dir, CPU))["step"] == 8
+    assert load_checkpoint(train(longer, tiny_set.directory, run_dir))["step"] == 8
 
 
 def test_starting_weights_are_not_silently_ignored_by_a_run_that_has_begun(finished, tiny_set):
     start = StartingWeights(network=weights(finished / "checkpoint.pt"))
     with pytest.raises(TrainingError, match="expected no checkpoint beside starting weights"):
-        train(CONFIG, tiny_set.directory, finished, CPU, start)
+        train(CONFIG, tiny_set.directory, finished, start)
 
 
 def test_frozen_norms_keep_statistics_that_were_measured_anew(tiny_set, tmp_path):
     """After the freeze no statistic moves, and weights still do."""
     frozen = dataclasses.replace(QUIET, optimisation=dataclasses.replace(QUIET.optimisation, freeze_norms_at=0.5))
-    saved = load_checkpoint(train(frozen, tiny_set.directory, tmp_path / "frozen", CPU))
-    moving = load_checkpoint(train(QUIET, tiny_set.directory, tmp_path / "moving", CPU))
+    saved = load_checkpoint(train(frozen, tiny_set.directory, tmp_path / "frozen"))
+    moving = load_checkpoint(train(QUIET, tiny_set.directory, tmp_path / "moving"))
     assert saved["norms_frozen"]
     assert not moving["norms_frozen"]
     counted = "decoder.norms.0.num_batches_tracked"
     assert saved["network"][counted] == training_loop.SETTLING_BATCHES
     assert moving["network"][counted] == QUIET.optimisation.steps
     longer = dataclasses.replace(frozen, optimisation=dataclasses.replace(frozen.optimisation, steps=7))
-    later = load_checkpoint(train(longer, tiny_set.directory, tmp_path / "frozen", CPU))["network"]
+    later = load_checkpoint(train(longer, tiny_set.directory, tmp_path / "frozen"))["network"]
     for name in ("running_mean", "running_var"):
         assert torch.equal(later[f"decoder.norms.0.{name}"], saved["network"][f"decoder.norms.0.{name}"])
     assert not torch.equal(later["decoder.first.weight"], saved["network"]["decoder.first.weight"])
@@ -221,7 +228,7 @@ def test_frozen_norms_keep_statistics_that_were_measured_anew(tiny_set, tmp_path
 
 def test_a_set_without_training_shapes_is_refused_in_words(empty_split, tmp_path):
     with pytest.raises(TrainingError, match="expected at least one in the split, found none"):
-        train(QUIET, empty_split, tmp_path, CPU)
+        train(QUIET, empty_split, tmp_path)
 
 
 def test_a_damaged_checkpoint_is_refused_in_words(finished, tmp_path):

@@ -1,0 +1,83 @@
+"""Our method: pixel-aligned features, an occupancy decoder, and soft labels that harden with the training status.
+
+B batch, N points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.networks.occupancy_network import OccupancyNetwork
+from training.configs import LabelConfig
+from training.data.dataset import Batch
+from training.labels import (
+    CalibratedRule,
+    HardnessRule,
+    HardnessSchedule,
+    PaperRule,
+    adaptive_label,
+    binary_label,
+    confusion_counts,
+    initial_f1,
+    trivial_f1,
+)
+from training.method import FieldMethod
+from training.normalisation import normalise
+
+
+class PixelAlignedOccupancy(FieldMethod):
+    """`OccupancyNetwork`, trained on labels v(d, s) whose hardness s follows F1 (paper, eqs. 9 to 12).
+
+    positive_share: of the training pairs that lie inside, from which the first F1 is taken; whoever only asks may leave it out.
+    """
+
+    def __init__(self, network: OccupancyNetwork, labels: LabelConfig, positive_share: float = 0.5) -> None:
+        super().__init__()
+        self.network = network
+        self.binary = labels.rule == "binary"
+        first_f1 = initial_f1(positive_share) if labels.rule == "paper" else trivial_f1(positive_share)
+        rule = _rule(labels, positive_share)
+        self.schedule = HardnessSchedule(rule, labels.measure_steps, labels.adjust_steps, best_f1=first_f1)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The mean binary cross-entropy, and the step's true positives, false positives and false negatives."""
+        images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
+        logits = self.network(images, batch.points).float()
+        loss = F.binary_cross_entropy_with_logits(logits, self.labels(batch.distance))
+        return loss, confusion_counts(logits, batch.distance)
+
+    def labels(self, distance: Tensor) -> Tensor:
+        """Signed distances (B, N) in voxels -> labels (B, N) at the present hardness."""
+        if self.binary:
+            return binary_label(distance)
+        return adaptive_label(distance.clamp(min=0), self.schedule.s)
+
+    def observe(self, sums: Tensor) -> None:
+        self.schedule.observe(sums)
+
+    def scalars(self) -> dict[str, float]:
+        return {"best_f1": self.schedule.best_f1, "s": self.schedule.s}
+
+    def field(self, image: Tensor) -> Callable[[Tensor], Tensor]:
+        maps = self.network.encode(image)
+        return lambda points: torch.sigmoid(self.network.decode(maps, points))
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """torch: what a state dict holds beside weights."""
+        return self.schedule.state_dict()
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.schedule.load_state_dict(state)
+
+
+def _rule(labels: LabelConfig, positive_share: float) -> HardnessRule:
+    if labels.rule == "paper":
+        return PaperRule(labels.factor, labels.s_min, labels.s_max)
+    if labels.rule == "calibrated":
+        return CalibratedRule(trivial_f1(positive_share), labels.target_f1, labels.s_start, labels.s_min)
+    return lambda f1: labels.fixed_s
