@@ -29,6 +29,7 @@ CODE = 256
 ENCODER_WIDTHS = (64, 64, 128, 128, 256, 256, 512, 512)
 DECODER_WIDTHS = (1024, 1024, 1024, 512, 256, 128)
 WEIGHT_STD = 0.02  # of the decoder's first weights, at width 1
+POSITION_STD = 0.25  # of those of u, v and z: a point then moves the first layer as much as the code does
 LAST_CELLS = 4  # along the side of the map that the last convolution covers: a picture of 128 px halved five times
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -93,7 +94,10 @@ class ViewEncoder(nn.Module):
 
 
 class PointDecoder(nn.Module):
-    """[code, point] -> occupancy. The first layer is kept in two parts, so that the code's is computed once a picture."""
+    """[code, point] -> occupancy. The first layer is kept in two parts, so that the code's is computed once a picture.
+
+    In the paper's start the position weighs a hundredth of the code, and training has hundreds of epochs to find it.
+    """
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -101,11 +105,11 @@ class PointDecoder(nn.Module):
         self.of_code = nn.Linear(scaled(CODE, width), widths[0])
         self.of_point = nn.Linear(3, widths[0], bias=False)
         self.rest = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([*widths, 1]))
-        for linear in (self.of_code, self.of_point, *self.rest):
+        for linear in (self.of_code, *self.rest):
             assert isinstance(linear, nn.Linear)
             nn.init.normal_(linear.weight, std=WEIGHT_STD / width**0.5)  # narrow layers hand on as much as the paper's
-            if linear.bias is not None:
-                nn.init.zeros_(linear.bias)
+            nn.init.zeros_(linear.bias)
+        nn.init.normal_(self.of_point.weight, std=POSITION_STD)
 
     def forward(self, points: Tensor, code: Tensor) -> Tensor:
         """(B, N, 3) as (u, v, z) and (B, K) -> (B, N), in [0, 1] but for the clip's leaks."""
