@@ -241,3 +241,37 @@ def test_pools_of_different_sizes_are_refused_in_words(tiny_set, prepared, tmp_p
 def test_a_missing_shape_file_is_a_training_error(tmp_path):
     with pytest.raises(TrainingError, match=r"gone\.npz"):
         ShapeSet([tmp_path / "gone.npz"], "pinhole")
+
+
+def test_depths_hold_every_point_of_the_solid_between_front_and_back(tiny_set, camera_kind):
+    """Points inside lie between the two; of the points in front of the one or behind the other none does."""
+    shapes = ShapeSet(tiny_set.files("train"), camera_kind, depth_cells=96)
+    batch = shapes.batch(
+        6, PointsConfig(near=1, uniform=300), AugmentationConfig(flip=True), 64, torch.Generator().manual_seed(0)
+    )
+    u, v, z = batch.points.unbind(-1)
+    row, column = ((0.5 - v) * 96).long().clamp(0, 95), ((u + 0.5) * 96).long().clamp(0, 95)
+    element = torch.arange(6)[:, None]
+    front, back = batch.depths[element, 0, row, column], batch.depths[element, 1, row, column]
+    deep = batch.distance < -4  # voxels: farther from the wall than a column is wide
+    assert int(deep.sum()) > 20
+    assert ((z < front) & (z > back))[deep].all()
+    clear = (batch.distance > 4) & front.isfinite()
+    assert int(clear.sum()) > 20
+    convex = torch.tensor([number == 0 for number in _drawn(shapes, 6, seed=0)[0]])  # the sphere
+    assert not ((z < front) & (z > back))[clear & convex[:, None]].any()
+
+
+def test_depths_of_a_sphere_are_analytic(tiny_set):
+    shape = PreparedShape.read(tiny_set.files("train")[0])
+    shapes = ShapeSet(tiny_set.files("train"), "orthographic", depth_cells=32)
+    frame, camera = shape.frame(0, "orthographic"), shape.camera(0, "orthographic")
+    centre, radius = camera.project(frame.from_object(np.zeros((1, 3))))[0], 0.4 * frame.scale
+    at = (np.arange(32) + 0.5) / 32 - 0.5
+    height = radius**2 - (at[None] - centre[0]) ** 2 - (-at[:, None] - centre[1]) ** 2
+    seen = height > 0.06 * radius**2  # away from the rim
+    half = np.sqrt(np.where(seen, height, np.nan))
+    front, back = shapes.depths[0, 0].float().numpy()
+    np.testing.assert_allclose(front[seen], (centre[2] + half)[seen], atol=0.03 * radius)  # the sphere has 48 segments
+    np.testing.assert_allclose(back[seen], (centre[2] - half)[seen], atol=0.03 * radius)
+    assert np.isnan(front[height < -0.01 * radius**2]).all()

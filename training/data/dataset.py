@@ -1,6 +1,7 @@
 """Prepared shapes in memory (the device's, so that a GPU is fed without a loader), and training batches cut from them.
 
-B batch, N points, M points on the surface, P points in a shape's pool, V views of a shape, S image side.
+B batch, N points, M points on the surface, P points in a shape's pool, V views of a shape, S image side, C columns along a
+side of a depth map.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from training.data.composition import compose
 from training.data.shapes import PreparedShape
 from training.errors import TrainingError
 from training.labels import VOXELS
+from training.sampling.depths import front_and_back
 from training.sampling.pools import BALL_RADIUS, POINT_STEPS
 from training.sampling.surface import sample_surface
 
@@ -36,6 +38,8 @@ class Batch:
 
     distance: (B, N) float32 voxels, <= 0 inside.
     surface, normals: (B, M, 3) float32, points on the surface and unit normals outward, both in (u, v, z); M may be 0.
+    depths: (B, 2, C, C) float32, z of the object's front and of its back in C by C columns of the picture, row 0 at the top, NaN
+    where a column misses it; C may be 0.
     """
 
     images: Tensor
@@ -43,6 +47,7 @@ class Batch:
     distance: Tensor
     surface: Tensor
     normals: Tensor
+    depths: Tensor
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,9 @@ class ViewTable:
 class ShapeSet:
     """Shapes of one split, all in memory: about 1 MB a shape with 8 views of 128 px and 32,000 points."""
 
-    def __init__(self, files: Iterable[Path], camera: CameraKind, device: torch.device = CPU, surface_points: int = 0) -> None:
+    def __init__(
+        self, files: Iterable[Path], camera: CameraKind, device: torch.device = CPU, surface_points: int = 0, depth_cells: int = 0
+    ) -> None:
         shapes = [PreparedShape.read(file) for file in files]
         if not shapes:
             raise TrainingError("shapes: expected at least one in the split, found none")
@@ -83,6 +90,8 @@ class ShapeSet:
         samples = np.array([sample_surface(shape.vertices, shape.faces, surface_points, rng) for shape in shapes], np.float32)
         # (shapes, M, 3) float32, object frame: points on the surface, and the normals there
         self.surface, self.normals = torch.from_numpy(samples).to(device).unbind(1)
+        # (shapes, V, 2, C, C) float16: z of front and back, NaN beside the object
+        self.depths = self._depths(shapes, depth_cells)
 
     def __len__(self) -> int:
         return len(self.points)
@@ -124,6 +133,19 @@ class ShapeSet:
         moved = torch.cat([xy, uvz[..., 2:]], dim=-1) - table.translation[shape, view][:, None]
         return torch.bmm(moved / table.scale[shape, view][:, None, None], table.rotation[shape, view])
 
+    def _depths(self, shapes: list[PreparedShape], cells: int) -> Tensor:
+        depths = np.empty((len(shapes), self.view_count, 2, cells, cells), np.float32)
+        if cells:
+            centres = (torch.arange(cells, device=self.device) + 0.5) / cells - 0.5
+            v, u = torch.meshgrid(-centres, centres, indexing="ij")
+            ends = [torch.stack([u, v, torch.full_like(u, z)], dim=-1).view(1, -1, 3) for z in (HALF_DEPTH, -HALF_DEPTH)]
+            views = torch.arange(self.view_count, device=self.device)
+            for number, shape in enumerate(shapes):
+                near, far = (self.objects(views.new_tensor([number]), views, end.expand(len(views), -1, -1)) for end in ends)
+                met = front_and_back(shape.vertices, shape.faces, near.cpu().numpy(), far.cpu().numpy())
+                depths[number] = HALF_DEPTH * (1 - 2 * met).reshape(2, len(views), cells, cells).swapaxes(0, 1)
+        return torch.from_numpy(depths).half().to(self.device)
+
     def batch(
         self, size: int, points: PointsConfig, augmentation: AugmentationConfig, image_size: int, generator: torch.Generator
     ) -> Batch:
@@ -138,15 +160,16 @@ class ShapeSet:
         chosen = torch.randint(max(1, self.surface.shape[1]), (points.surface,), generator=generator, device=self.device)
         surface, _ = self.columns(shape, view, self.surface[shape][:, chosen])
         normals = self.column_normals(shape, view, surface, self.normals[shape][:, chosen])
+        depths = self.depths[shape, view].float()
         rgba, shadow = self.images[shape, view], self.shadows[shape, view]
         images = compose(rgba, shadow, augmentation.background, image_size, generator, augmentation.photometry)
         images = augment(images, augmentation, generator)
         if augmentation.flip:
             mirrored = torch.rand(size, generator=generator, device=self.device) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+            images, depths = (torch.where(mirrored[:, None, None, None], m.flip(-1), m) for m in (images, depths))
             for across in (uvz, surface, normals):
                 across[..., 0] = torch.where(mirrored[:, None], -across[..., 0], across[..., 0])
-        return Batch(images, uvz, distance, surface, normals)
+        return Batch(images, uvz, distance, surface, normals, depths)
 
     def _uniform(self, shape: Tensor, view: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(B, count, 3) points (u, v, z) all over the query volume, and their signed distances in object units, (B, count).
