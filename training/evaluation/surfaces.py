@@ -13,6 +13,9 @@ from model.mesh import Mesh
 from training.sampling.surface import sample_surface
 
 SURFACE_POINTS = 100_000
+ASKED_POINTS = (
+    20_000  # of them, from which distances are measured: the mean of 20,000 is sure enough, but its floor needs them all
+)
 
 Float64 = npt.NDArray[np.float64]
 
@@ -28,20 +31,20 @@ class SampledSurface:
     @classmethod
     def of(cls, mesh: Mesh, rng: np.random.Generator, count: int = SURFACE_POINTS) -> Self:
         points, normals = sample_surface(mesh.vertices, mesh.faces, count, rng)
-        return cls(points, normals, cKDTree(points))
+        return cls(points, normals, cKDTree(points, leafsize=32))  # half the time of 16 where the surfaces are far apart
 
 
 @dataclass(frozen=True)
 class Correspondence:
-    """From each sample of one surface to the nearest of another: distance, (n,), and alignment = |n . n'|, (n,)."""
+    """From the first samples of one surface to the nearest of all of another's: distance and alignment |n . n'|, both (n,)."""
 
     distance: Float64
     alignment: Float64
 
     @classmethod
     def between(cls, one: SampledSurface, other: SampledSurface) -> Self:
-        distance, nearest = other.tree.query(one.points)
-        return cls(distance, np.abs(np.einsum("ij,ij->i", one.normals, other.normals[nearest])))
+        distance, nearest = other.tree.query(one.points[:ASKED_POINTS])
+        return cls(distance, np.abs(np.einsum("ij,ij->i", one.normals[:ASKED_POINTS], other.normals[nearest])))
 
 
 def chamfer_l1(to: Correspondence, fro: Correspondence) -> float:
