@@ -38,12 +38,18 @@ def linear(channels_in: int, channels_out: int) -> int:
     return channels_in * channels_out + channels_out
 
 
+def field_batch(images: torch.Tensor, points: torch.Tensor, distance: torch.Tensor) -> Batch:
+    """A batch with nothing but what a field learns from."""
+    none = torch.zeros(len(images), 0, 3)
+    return Batch(images, points, distance, none, none, depths=torch.zeros(len(images), 2, 0, 0))
+
+
 def random_batch(size: int = 2, image_size: int = 64, points: int = 12) -> Batch:
     generator = torch.Generator().manual_seed(3)
     images = torch.rand(size, 3, image_size, image_size, generator=generator)
     uvz = torch.rand(size, points, 3, generator=generator) - 0.5
     distance = 40 * torch.randn(size, points, generator=generator)
-    return Batch(images, uvz, distance, torch.zeros(size, 0, 3), torch.zeros(size, 0, 3))
+    return field_batch(images, uvz, distance)
 
 
 def shaken(method: nn.Module) -> nn.Module:
@@ -228,7 +234,7 @@ def test_disns_loss_weighs_inside_and_near_four_times_and_truncates_far(monkeypa
     network, batch = DISN(WIDTH), random_batch(1, points=5)
     distance = torch.tensor([[-128.0, -5.12, 2.0, 5.12, 128.0]])
     monkeypatch.setattr(network, "decode", lambda code, maps, points: torch.zeros(1, 5))
-    loss, _ = network(Batch(batch.images.repeat(2, 1, 1, 1), batch.points, distance, batch.surface, batch.normals))
+    loss, _ = network(field_batch(batch.images.repeat(2, 1, 1, 1), batch.points, distance))
     assert loss.item() == pytest.approx((4 * 1 + 4 * 0.2 + 4 * 20 / 256 + 0.2 + 1) / 5)
 
 
@@ -313,9 +319,9 @@ def teach(network: FieldMethod, image: torch.Tensor, steps: int, rate: float) ->
     network.train()
     optimiser = torch.optim.Adam(network.parameters(), lr=rate)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    generator, none = torch.Generator().manual_seed(0), torch.zeros(1, 0, 3)
+    generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
-        loss, _ = network(Batch(image, *labelled_points(1024, generator), none, none))
+        loss, _ = network(field_batch(image, *labelled_points(1024, generator)))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
