@@ -96,7 +96,7 @@ class ViewEncoder(nn.Module):
 class PointDecoder(nn.Module):
     """[code, point] -> occupancy. The first layer is kept in two parts, so that the code's is computed once a picture.
 
-    In the paper's start the position weighs a hundredth of the code, and training has hundreds of epochs to find it.
+    In the paper's start the position weighs less than a tenth of the code, and training has hundreds of epochs to find it.
     """
 
     def __init__(self, width: float) -> None:
