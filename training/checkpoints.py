@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def build_method(config: RunConfig, positive_share: float = 0.5) -> Method:
     """What a run trains, untrained. positive_share: see `PixelAlignedOccupancy`."""
     if config.baseline is None:
-        return PixelAlignedOccupancy(OccupancyNetwork(config.network), config.labels, positive_share)
+        return PixelAlignedOccupancy(OccupancyNetwork(config.network), config.labels, config.auxiliary, positive_share)
     from training.baselines import build_baseline
 
     return build_baseline(config.baseline)

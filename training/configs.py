@@ -49,6 +49,14 @@ class LabelConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
+class AuxiliaryConfig:
+    """What the encoder learns beside occupancy: how far the object's front and back lie, off its finest map; not shipped."""
+
+    depth_weight: float = Field(0.0, ge=0)  # of the depths' loss beside that of the points
+    depth_cells: int = Field(32, ge=4)  # columns along the picture's side that are asked
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class OptimisationConfig:
     """AdamW. With `max_minutes` the run ends, and the cosine falls, by what is used up first.
 
@@ -66,6 +74,8 @@ class OptimisationConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     freeze_norms_at: float = Field(1.0, ge=0, le=1)
     """Share of the budget after which batch norms keep their statistics, so that training sees what serving will compute."""
+    half_size_until: float = Field(0.0, ge=0, le=1)
+    """Share of the budget during which pictures are shown at half their size: a quarter of the encoder's work."""
     ema_decay: float | None = Field(None, gt=0, lt=1)
     """Keeps an exponential moving average of the weights, which forgets 1 - ema_decay a step. It is judged and shipped."""
 
@@ -159,6 +169,7 @@ class RunConfig:
     """First view of each shape that training draws, and one past the last; all when left out."""
     points: PointsConfig = PointsConfig()
     labels: LabelConfig = LabelConfig()
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     optimisation: OptimisationConfig = OptimisationConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     intervals: IntervalConfig = IntervalConfig()

@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.networks.occupancy_network import OccupancyNetwork
-from training.configs import LabelConfig
+from training.configs import AuxiliaryConfig, LabelConfig
 from training.data.dataset import Batch
 from training.labels import (
     CalibratedRule,
@@ -29,6 +29,9 @@ from training.labels import (
 from training.method import FieldMethod
 from training.normalisation import normalise
 
+NO_AUXILIARY = AuxiliaryConfig()
+BEND = 0.05  # crop sides: depths farther off than this are outliers, as hidden backs often are
+
 
 class PixelAlignedOccupancy(FieldMethod):
     """`OccupancyNetwork`, trained on labels v(d, s) whose hardness s follows F1 (paper, eqs. 9 to 12).
@@ -36,19 +39,31 @@ class PixelAlignedOccupancy(FieldMethod):
     positive_share: of the training pairs that lie inside, from which the first F1 is taken; whoever only asks may leave it out.
     """
 
-    def __init__(self, network: OccupancyNetwork, labels: LabelConfig, positive_share: float = 0.5) -> None:
+    def __init__(
+        self,
+        network: OccupancyNetwork,
+        labels: LabelConfig,
+        auxiliary: AuxiliaryConfig = NO_AUXILIARY,
+        positive_share: float = 0.5,
+    ) -> None:
         super().__init__()
         self.network = network
+        self.depth_weight = auxiliary.depth_weight
+        # front and back, z: the decoder's first layer may compare them with a point's own z as they are
+        self.depth_head = nn.Conv2d(network.encoder.map_channels[0], 2, 1) if self.depth_weight else None
         self.binary = labels.rule == "binary"
         first_f1 = initial_f1(positive_share) if labels.rule == "paper" else trivial_f1(positive_share)
         rule = _rule(labels, positive_share)
         self.schedule = HardnessSchedule(rule, labels.measure_steps, labels.adjust_steps, best_f1=first_f1)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The mean binary cross-entropy, and the step's true positives, false positives and false negatives."""
+        """Mean binary cross-entropy plus the weighted depth loss; and true positives, false positives, false negatives."""
         images = normalise(batch.images).contiguous(memory_format=torch.channels_last)
-        logits = self.network(images, batch.points).float()
+        maps = self.network.encoder(images)
+        logits = self.network.decode(self.network.decoder.project_maps(maps), batch.points).float()
         loss = F.binary_cross_entropy_with_logits(logits, self.labels(batch.distance))
+        if self.depth_head is not None:
+            loss = loss + self.depth_weight * depth_loss(self.depth_head(maps[0]).float(), batch.depths)
         return loss, confusion_counts(logits, batch.distance)
 
     def labels(self, distance: Tensor) -> Tensor:
@@ -73,6 +88,13 @@ class PixelAlignedOccupancy(FieldMethod):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.schedule.load_state_dict(state)
+
+
+def depth_loss(predicted: Tensor, depths: Tensor) -> Tensor:
+    """Smooth L1 between maps (B, 2, h, w) and depths (B, 2, C, C) where the object is seen: squares below, lengths above BEND."""
+    predicted = F.interpolate(predicted, depths.shape[-2:], mode="bilinear", align_corners=False)
+    seen = depths.isfinite()
+    return F.smooth_l1_loss(predicted[seen], depths[seen], beta=BEND)
 
 
 def _rule(labels: LabelConfig, positive_share: float) -> HardnessRule:

@@ -36,7 +36,8 @@ class PreparedSets:
         """The shapes of one split, set by set; of those to train on only the views that the run asks for."""
         files = [file for index in self.indices.values() for file in index.files(split)]
         held = max(SURFACE_POINTS, config.points.surface) if config.points.surface else 0
-        shapes = ShapeSet(files, config.camera, device, surface_points=held)
+        cells = config.auxiliary.depth_cells if config.auxiliary.depth_weight and split == "train" else 0
+        shapes = ShapeSet(files, config.camera, device, surface_points=held, depth_cells=cells)
         if split == "train" and config.views is not None:
             _keep_views(shapes, *config.views)
         return shapes
@@ -68,5 +69,7 @@ def _keep_views(shapes: ShapeSet, first: int, last: int) -> None:
     """Leaves of each shape the views [first, last)."""
     if last > shapes.view_count:
         raise TrainingError(f"views: expected at least {last} of each shape, found {shapes.view_count}")
-    shapes.images, shapes.shadows = shapes.images[:, first:last], shapes.shadows[:, first:last]
+    shapes.images, shapes.shadows, shapes.depths = (
+        held[:, first:last] for held in (shapes.images, shapes.shadows, shapes.depths)
+    )
     shapes.views = ViewTable(**{item.name: getattr(shapes.views, item.name)[:, first:last] for item in fields(ViewTable)})

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -56,6 +56,7 @@ class TrainingState:
     method: the bare module; module: the same as Fabric runs it (autocast, gradients averaged over the processes).
     average: of the method's weights, where the run keeps one.
     generator: this process's own. minutes: the first process's clock, on which all agree. seconds: by activity, of this process.
+    losses: of the steps since the last line of the log.
     attribution: whom every shape that has formed the weights is to be attributed to.
     """
 
@@ -68,6 +69,7 @@ class TrainingState:
     step: int = 0
     minutes: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: {"data": 0.0, "step": 0.0, "other": 0.0})
+    losses: list[float] = field(default_factory=list)
     norms_frozen: bool = False
     attribution: tuple[str, ...] = ()
 
@@ -76,12 +78,14 @@ class TrainingState:
         """What is validated, sampled and shipped."""
         if self.average is None:
             return self.method
-        averaged: Method = self.average.module
-        return averaged
+        return cast(Method, self.average.module)
 
     def save(self, path: Path, config: RunConfig, provenance: dict[str, Any]) -> None:
         """Called by all processes; the first one writes."""
-        generators = self.fabric.all_gather(self.generator.get_state()).view(self.fabric.world_size, -1).cpu()
+        own = self.generator.get_state().to(self.fabric.device)
+        generators = own.new_zeros(self.fabric.world_size, len(own))
+        generators[self.fabric.global_rank] = own
+        generators = _sum_over_processes(self.fabric, generators).cpu()
         if not self.fabric.is_global_zero:
             return
         judged = self.judged
@@ -96,6 +100,7 @@ class TrainingState:
             "step": self.step,
             "minutes": self.minutes,
             "seconds": self.seconds,
+            "losses": self.losses,
             "norms_frozen": self.norms_frozen,
             "attribution": list(self.attribution),
         }
@@ -112,8 +117,9 @@ class TrainingState:
         if "method" not in state:
             raise TrainingError(f"{path}: expected a checkpoint to go on from, found weights alone; choose another --out")
         saved = run_from_json(state["run"])
-        budget = {"steps": config.optimisation.steps, "max_minutes": config.optimisation.max_minutes}
-        comparable = replace(saved, intervals=config.intervals, optimisation=replace(saved.optimisation, **budget))
+        steps, max_minutes = config.optimisation.steps, config.optimisation.max_minutes
+        optimisation = replace(saved.optimisation, steps=steps, max_minutes=max_minutes)
+        comparable = replace(saved, intervals=config.intervals, optimisation=optimisation)
         if comparable != config:
             changed = [item.name for item in fields(config) if getattr(comparable, item.name) != getattr(config, item.name)]
             raise TrainingError(
@@ -129,12 +135,19 @@ class TrainingState:
         else:
             self.generator.manual_seed(_seed(config.seed, rank, state["step"]))
         self.step, self.minutes, self.seconds = state["step"], state["minutes"], state["seconds"]
-        self.norms_frozen = state["norms_frozen"]
+        self.losses, self.norms_frozen = state["losses"], state["norms_frozen"]
         self.attribute(state["attribution"])
 
     def attribute(self, names: Iterable[str]) -> None:
         """Adds to the attribution."""
         self.attribution = tuple(sorted({*self.attribution, *names}))
+
+    def tick(self, since: float) -> float:
+        """Adds what has gone by on the first process's clock since `since`, seconds; returns now."""
+        now = time.monotonic()
+        self.minutes += _of_the_first(self.fabric, now - since) / 60
+        self.seconds["other"] = 60 * self.minutes - self.seconds["data"] - self.seconds["step"]
+        return now
 
     @contextmanager
     def timed(self, activity: str) -> Iterator[None]:
@@ -187,9 +200,8 @@ def train(
     provenance = {"data_digest": sets.digest, "data": sets.digests, **circumstances(fabric.device, fabric.world_size)}
 
     intervals, optimisation = config.intervals, config.optimisation
-    losses: list[float] = []
     clock = logged = time.monotonic()
-    saved = state.minutes
+    logged_step, saved = state.step, state.minutes
     with _progress(console) as progress, RunFolder(run_dir, state.step) if fabric.is_global_zero else nullcontext() as folder:
         if folder is not None:
             folder.record({"run": run_to_json(config), "seed": config.seed, **provenance})
@@ -205,36 +217,36 @@ def train(
 
             before = state.generator.get_state()
             with state.timed("data"):
-                batch = _draw(shapes, config, fabric, state.generator)
+                batch = _draw(shapes, config, fabric, state.generator, small=used < optimisation.half_size_until)
             with state.timed("step"):
                 outcome = training_step(state, batch, config)
             if not outcome.finite:
-                views = _drawn_views(shapes, config, fabric, before, sets.titles("train"))
-                raise TrainingError(_divergence(state, outcome, rate, views, checkpoint))
-            losses.append(outcome.loss)
+                held = _drawn_views(shapes, config, fabric, before, sets.titles("train"))
+                raise TrainingError(_divergence(state, outcome, rate, held, checkpoint))
+            state.losses.append(outcome.loss)
             state.step += 1
-            elapsed, clock = time.monotonic() - clock, time.monotonic()
-            state.minutes += _of_the_first(fabric, elapsed) / 60
-            state.seconds["other"] = 60 * state.minutes - state.seconds["data"] - state.seconds["step"]
+            clock = state.tick(clock)
 
-            if folder is not None and state.step % intervals.log == 0:
+            if state.step % intervals.log == 0:
                 scalars = {
-                    "loss": float(np.mean(losses)),
+                    "loss": float(np.mean(state.losses)),
                     **state.method.scalars(),
                     "learning_rate": rate,
                     "gradient_norm": outcome.gradient_norm,
-                    "views_per_second": len(losses) * optimisation.batch_size / (clock - logged),
+                    "views_per_second": (state.step - logged_step) * optimisation.batch_size / (clock - logged),
                 }
-                folder.log(state.step, "train", scalars)
+                state.losses, logged, logged_step = [], clock, state.step
                 progress.update(task, completed=used, status=f"step {state.step}: {_status(scalars)}")
-                losses, logged = [], clock
+                if folder is not None:
+                    folder.log(state.step, "train", scalars)
             if folder is not None and state.step % intervals.evaluate == 0:
+                paused = time.monotonic()
                 scores = validate(state.judged, held_out, config, sets.owners("val"))
                 folder.log(state.step, "val", scores)
                 console.print(f"step {state.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
                 if intervals.sample_views:
                     folder.picture(state.step, _sheet(state.judged, held_out, config))
-                logged = time.monotonic()
+                logged += time.monotonic() - paused
             if state.step % intervals.save == 0 or state.minutes - saved >= intervals.save_minutes:
                 state.save(checkpoint, config, provenance)
                 saved = state.minutes
@@ -242,6 +254,7 @@ def train(
         if state.average is not None and not state.norms_frozen:
             own = torch.Generator(fabric.device).manual_seed(_seed(config.seed, fabric.global_rank, state.step))
             _settle_norms(state.judged, shapes, config, fabric, own)
+        state.tick(clock)
         state.save(checkpoint, config, provenance)
         if folder is not None:
             views = state.step * optimisation.batch_size
@@ -259,18 +272,18 @@ def training_step(state: TrainingState, batch: Batch, config: RunConfig) -> Step
     loss, sums = state.module(batch)
     state.optimiser.zero_grad(set_to_none=True)
     state.fabric.backward(loss)
-    norm = torch.zeros_like(loss)
+    gradient_norm = None
     if config.optimisation.clip_norm is not None:
-        norm = state.fabric.clip_gradients(
-            state.module, state.optimiser, max_norm=config.optimisation.clip_norm, error_if_nonfinite=False
-        )
+        longest = config.optimisation.clip_norm
+        gradient_norm = state.fabric.clip_gradients(state.module, state.optimiser, max_norm=longest, error_if_nonfinite=False)
     state.optimiser.step()
     if state.average is not None:
         state.average.update_parameters(state.method)
     own = torch.cat([loss.detach()[None], sums])
-    totals = state.fabric.all_reduce(own.clone(), reduce_op="sum").cpu()
+    totals = _sum_over_processes(state.fabric, own).cpu()
     state.method.observe(totals[1:])
-    return StepOutcome(float(totals[0]) / state.fabric.world_size, float(own[0]), float(norm))
+    loss_of_all = float(totals[0]) / state.fabric.world_size
+    return StepOutcome(loss_of_all, float(own[0]), 0.0 if gradient_norm is None else float(gradient_norm))
 
 
 def fresh_state(config: RunConfig, shapes: ShapeSet, fabric: Fabric, start: StartingWeights) -> TrainingState:
@@ -278,12 +291,12 @@ def fresh_state(config: RunConfig, shapes: ShapeSet, fabric: Fabric, start: Star
     torch.manual_seed(config.seed)
     method = build_method(config, _positive_share(config, shapes))
     _load(method, start, config)
-    method = method.to(fabric.device, memory_format=torch.channels_last)
+    method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     bare = torch.optim.AdamW(
         method.parameters(), lr=config.optimisation.learning_rate, weight_decay=config.optimisation.weight_decay, fused=True
     )
     decay = config.optimisation.ema_decay
-    average = None if decay is None else AveragedModel(method, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval()
+    average = None if decay is None else AveragedModel(method, multi_avg_fn=get_ema_multi_avg_fn(decay)).eval()  # type: ignore[no-untyped-call]
     module, optimiser = fabric.setup(method, bare)
     generator = torch.Generator(fabric.device).manual_seed(_seed(config.seed, fabric.global_rank))
     return TrainingState(fabric, method, module, optimiser, average, generator, attribution=start.attribution)
@@ -333,10 +346,11 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _draw(shapes: ShapeSet, config: RunConfig, fabric: Fabric, generator: torch.Generator) -> Batch:
-    """This process's share of a batch."""
+def _draw(shapes: ShapeSet, config: RunConfig, fabric: Fabric, generator: torch.Generator, small: bool = False) -> Batch:
+    """This process's share of a batch; small: at half the picture size."""
     size = config.optimisation.batch_size // fabric.world_size
-    return shapes.batch(size, config.points, config.augmentation, config.image_size, generator)
+    image_size = config.image_size // 2 if small else config.image_size
+    return shapes.batch(size, config.points, config.augmentation, image_size, generator)
 
 
 def _settle_norms(method: Method, shapes: ShapeSet, config: RunConfig, fabric: Fabric, generator: torch.Generator) -> None:
@@ -379,7 +393,12 @@ def _of_the_first(fabric: Fabric, value: float) -> float:
     if fabric.world_size == 1:
         return value
     own = torch.tensor([value if fabric.is_global_zero else 0.0], device=fabric.device)
-    return float(fabric.all_reduce(own, reduce_op="sum"))
+    return float(_sum_over_processes(fabric, own))
+
+
+def _sum_over_processes(fabric: Fabric, values: Tensor) -> Tensor:
+    """A tensor of this process -> one of the same shape, alike in all."""
+    return cast(Tensor, fabric.all_reduce(values.clone(), reduce_op="sum"))
 
 
 def _drawn_views(shapes: ShapeSet, config: RunConfig, fabric: Fabric, before: Tensor, titles: list[str]) -> list[str]:
