@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -32,10 +31,10 @@ class ReportConfig:
     """
 
     seed: int = 0
-    image_size: int = Field(64, ge=32)
+    image_size: int = Field(default=64, ge=32)
     camera: CameraKind = "pinhole"
     network: NetworkConfig = NetworkConfig(pyramid_channels=96, decoder_widths=(256, 256, 128, 64))
-    baseline_width: float = Field(0.5, gt=0, le=1)
+    baseline_width: float = Field(default=0.5, gt=0, le=1)
     points: PointsConfig = PointsConfig(near=768, uniform=512, surface=1024)
     labels: LabelConfig = LabelConfig(rule="calibrated", s_start=0.5, s_min=0.1, target_f1=0.7, measure_steps=50, adjust_steps=50)
     optimisation: OptimisationConfig = OptimisationConfig(
@@ -52,8 +51,8 @@ class ReportConfig:
     intervals: IntervalConfig = IntervalConfig(log=25, evaluate=500, save=250, evaluation_views=32, sample_views=0)
     split: str = "test"
     views: int = Field(default=1, ge=1)  # of each shape that is judged, the first ones
-    shapes_per_family: int | None = Field(14, ge=1)
-    resolution: int = Field(64, ge=32, multiple_of=8)
+    shapes_per_family: int | None = Field(default=14, ge=1)
+    resolution: int = Field(default=64, ge=32, multiple_of=8)
 
     @classmethod
     def smoke(cls) -> Self:
@@ -63,10 +62,10 @@ class ReportConfig:
             network=NetworkConfig(pyramid_channels=8, decoder_widths=(16, 16, 16, 8)),
             baseline_width=0.05,
             points=PointsConfig(near=48, uniform=32, surface=64),
-            labels=LabelConfig(rule="calibrated", measure_steps=2, adjust_steps=2),
-            optimisation=OptimisationConfig(batch_size=4, steps=6, learning_rate=1e-3),
+            labels=LabelConfig(rule="calibrated", measure_steps=1, adjust_steps=1),
+            optimisation=OptimisationConfig(batch_size=2, steps=4, learning_rate=1e-3),
             augmentation=AugmentationConfig(),
-            intervals=IntervalConfig(log=2, evaluate=1000, save=1000, evaluation_views=1, sample_views=0),
+            intervals=IntervalConfig(log=1, evaluate=1000, save=1000, evaluation_views=1, sample_views=0),
             shapes_per_family=1,
             resolution=32,
         )
@@ -80,10 +79,6 @@ class ReportConfig:
             resolution=self.resolution,
             seed=self.seed,
         )
-
-    def with_steps(self, steps: int) -> Self:
-        """The same with another length of training."""
-        return replace(self, optimisation=replace(self.optimisation, steps=steps))
 
 
 def read_report_config(path: Path) -> ReportConfig:
