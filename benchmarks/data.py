@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--shapes", type=int, default=48)
     parser.add_argument("--views", type=int, default=8)
     parser.add_argument("--image-size", type=int, default=128)
-    parser.add_argument("--run", type=Path, default=ROOT / "training" / "runs" / "cpu.toml")
+    parser.add_argument("--run", type=Path, default=ROOT / "training" / "runs" / "default.toml")
     parser.add_argument("--steps", type=int, default=10)
     arguments = parser.parse_args()
     print(f"{os.cpu_count()} cores {platform.machine()}, torch {version('torch')}, {torch.get_num_threads()} threads\n")

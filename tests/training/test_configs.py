@@ -23,7 +23,7 @@ def run_file(tmp_path):
 
 
 def test_there_is_a_recipe_for_each_purpose():
-    assert {"cpu", "gpu", "paper", "smoke"} <= {path.stem for path in RUNS}
+    assert {"default", "finetune", "h200", "paper", "shapenet", "smoke"} <= {path.stem for path in RUNS}
 
 
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
@@ -39,7 +39,7 @@ def test_a_run_survives_json(path):
 
 def test_a_run_that_was_saved_without_backgrounds_and_photometry_stands_on_white():
     """So a checkpoint from before they were there still equals its run file."""
-    config = read_run(next(path for path in RUNS if path.stem == "cpu"))
+    config = read_run(next(path for path in RUNS if path.stem == "default"))
     saved = run_to_json(config)
     for name in ("background", "photometry"):
         del saved["augmentation"][name]
