@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from training.data.cli import data_app
+from training.report.cli import report_command
 
 console = Console()
 
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train_command)
     app.command("export")(export_command)
     app.command("evaluate")(evaluate_command)
+    app.command("report")(report_command)
 
 
 def train_command(
