@@ -114,7 +114,7 @@ def evaluate_command(
         table.add_column(title, justify="right")
     for name, score in score_rows(metrics):
         table.add_row(name, *(figure(score[key]) for key in TITLES))
-    console.print(table, width=max(console.width, 120), crop=False)
+    Console(width=max(console.width, 130)).print(table)
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
         report.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
