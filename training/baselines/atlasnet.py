@@ -58,8 +58,8 @@ class AtlasDecoder(nn.Module):
         for linear, norm in zip(self.hidden, self.norms[1:], strict=True):
             x = F.relu(norm(linear(x)))
         with torch.autocast(points.device.type, enabled=False):
-            move = self.last(x.float())
-            return points * self.half_axes + move.view(batch, count, 3)
+            move: Tensor = self.last(x.float()).view(batch, count, 3)
+            return points * self.half_axes + move
 
 
 class AtlasNet(DeformedSphere):

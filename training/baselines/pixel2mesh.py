@@ -138,7 +138,7 @@ class FirstConvolution(nn.Module):
         super().__init__()
         widths = (3 + hidden, *STAGE_CHANNELS)
         together = glorot(sum(widths), channels)  # so that all inputs weigh alike
-        vertex, *maps = (nn.Parameter(part.contiguous()) for part in torch.split(together, widths, dim=1))
+        vertex, *maps = (nn.Parameter(part.contiguous()) for part in torch.split(together, list(widths), dim=1))
         self.vertex, self.maps = vertex, nn.ParameterList(maps)
         self.bias = nn.Parameter(torch.zeros(channels))
 
