@@ -73,14 +73,17 @@ def export_command(
     attribution: Annotated[
         list[str] | None, typer.Option(help="A name to add to those of the training data; repeat for several.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Data folder on whose validation split 0.5 is made the best level.")] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Prepared set on whose validation split 0.5 is made the best level; repeat for several."),
+    ] = None,
     half: Annotated[bool, typer.Option(help="Store the weights as fp16.")] = True,
 ) -> None:
     """Export a checkpoint to an ONNX bundle, checked against torch."""
     from training.export import BundleIdentity, export_bundle
 
     identity = BundleIdentity(name, version, licence, tuple(attribution or ()))
-    bundle = export_bundle(checkpoint, out, identity, data_dir=data, half=half)
+    bundle = export_bundle(checkpoint, out, identity, data_dirs=data or (), half=half)
     size = sum(file.stat().st_size for file in bundle.directory.iterdir()) / 1e6
     console.print(f"exported: [bold]{bundle.directory}[/bold], {size:.1f} MB, sha256 {bundle.sha256[:16]}")
 

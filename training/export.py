@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,12 +31,11 @@ from model.runtime.onnx_field import OnnxNetwork
 from training.calibration import calibrate
 from training.card import model_card
 from training.checkpoints import load_checkpoint, network_of
-from training.data.dataset import ShapeSet
-from training.data.index import DataIndex
 from training.errors import TrainingError
 from training.graphs import OPSET, decoder_bytes, encoder_bytes
 from training.labels import D_STAR, VOXELS
 from training.normalisation import MEAN, STD
+from training.prepared_sets import PreparedSets
 from training.torch_field import TorchField
 
 EXACT_TOLERANCE = 1e-4  # probability; float32 graphs differ from torch by rounding only
@@ -56,17 +56,17 @@ class BundleIdentity:
 
 
 def export_bundle(
-    checkpoint: Path, directory: Path, identity: BundleIdentity, *, data_dir: Path | None = None, half: bool = True
+    checkpoint: Path, directory: Path, identity: BundleIdentity, *, data_dirs: Sequence[Path] = (), half: bool = True
 ) -> ModelBundle:
     """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried.
 
-    data_dir: a prepared set, on whose validation split the field is calibrated (`training.calibration`).
+    data_dirs: prepared sets, on whose validation splits the field is calibrated (`training.calibration`).
     """
     state = load_checkpoint(checkpoint)
     network, config = network_of(state)
     logit_shift = 0.0
-    if data_dir is not None:
-        shapes = ShapeSet(DataIndex.read(data_dir).files("val"), config.camera)
+    if data_dirs:
+        shapes = PreparedSets.read(data_dirs).shapes("val", config, torch.device("cpu"))
         logit_shift = calibrate(network, shapes, config.image_size, CALIBRATION_VIEWS)
     provenance = state.get("provenance", {})
     adaptive = config.labels.rule != "binary"

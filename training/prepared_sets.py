@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
 import torch
 
+from model.camera import CameraKind
 from training.configs import RunConfig
 from training.data.dataset import ShapeSet, ViewTable
 from training.data.index import DataIndex
@@ -34,13 +36,11 @@ class PreparedSets:
 
     def shapes(self, split: str, config: RunConfig, device: torch.device) -> ShapeSet:
         """The shapes of one split, set by set; of those to train on only the views that the run asks for."""
-        files = [file for index in self.indices.values() for file in index.files(split)]
+        files = tuple(file for index in self.indices.values() for file in index.files(split))
         held = max(SURFACE_POINTS, config.points.surface) if config.points.surface else 0
         cells = config.auxiliary.depth_cells if config.auxiliary.depth_weight and split == "train" else 0
-        shapes = ShapeSet(files, config.camera, device, surface_points=held, depth_cells=cells)
-        if split == "train" and config.views is not None:
-            _keep_views(shapes, *config.views)
-        return shapes
+        views = config.views if split == "train" else None
+        return _read(files, config.camera, device, held, cells, views)
 
     def titles(self, split: str) -> list[str]:
         """What people know each shape of `shapes` by."""
@@ -63,6 +63,21 @@ class PreparedSets:
         """The identity of all together: a single set's own."""
         digests = list(self.digests.values())
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+@lru_cache(maxsize=2)  # a report trains one run after another on the same shapes
+def _read(
+    files: tuple[Path, ...],
+    camera: CameraKind,
+    device: torch.device,
+    surface_points: int,
+    depth_cells: int,
+    views: tuple[int, int] | None,
+) -> ShapeSet:
+    shapes = ShapeSet(files, camera, device, surface_points, depth_cells)
+    if views is not None:
+        _keep_views(shapes, *views)
+    return shapes
 
 
 def _keep_views(shapes: ShapeSet, first: int, last: int) -> None:
