@@ -327,7 +327,7 @@ class Regression(Method):
 def test_a_method_without_a_field_is_judged_by_its_loss(tiny_set, tmp_path, monkeypatch):
     method = Regression()
     monkeypatch.setattr(training_loop, "build_method", lambda *_: method)
-    optimisation = OptimisationConfig(batch_size=2, steps=6, learning_rate=0.1, precision="bfloat16")
+    optimisation = OptimisationConfig(batch_size=2, steps=6, learning_rate=0.01, precision="bfloat16")
     baseline = BaselineConfig(name="atlasnet")
     train(dataclasses.replace(CONFIG, baseline=baseline, optimisation=optimisation), tiny_set.directory, tmp_path)
     losses = [line["val/loss"] for line in log_without_times(tmp_path) if "val/loss" in line]
