@@ -44,7 +44,7 @@ from training.report.rows import UNLEARNED, Row, row_protocol
 from training.run_folder import METRICS, commit, hardware
 from training.train import fabric_for, train
 
-VOLUME_POINTS = 20_000  # uniform in the box around prediction and truth, from which both volumes are taken
+VOLUME_POINTS = 10_000  # uniform in the box around prediction and truth, from which both volumes are taken
 TILE = 160  # pixels
 TURN, TILT = 35.0, 20.0  # degrees from the photo's direction, so that depth is seen
 CURVE_POINTS = 60  # of a schedule at most, evenly spread
