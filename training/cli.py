@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from training import bounded_cli
 from training.data.cli import data_app
 from training.report.cli import report_command
 
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train_command)
     app.command("export")(export_command)
     app.command("evaluate")(evaluate_command)
+    bounded_cli.register(app)
     app.command("report")(report_command)
 
 
@@ -75,7 +77,10 @@ def export_command(
     ] = None,
     data: Annotated[
         list[Path] | None,
-        typer.Option(help="Prepared set on whose validation split 0.5 is made the best level; repeat for several."),
+        typer.Option(
+            help="Prepared set on whose validation split 0.5 is made the best level, and which the card describes if it was"
+            " trained on; repeat for several."
+        ),
     ] = None,
     half: Annotated[bool, typer.Option(help="Store the weights as fp16.")] = True,
 ) -> None:
@@ -96,8 +101,10 @@ def evaluate_command(
     shapes: Annotated[int | None, typer.Option(min=1, help="At most so many shapes of each family.")] = None,
     resolution: Annotated[int, typer.Option(help="Cells along the image's side.")] = 128,
     workers: Annotated[int, typer.Option(min=1, help="Processes that compute the figures.")] = 1,
-    record: Annotated[bool, typer.Option(help="Write the figures into the bundle's manifest and card.")] = False,
-    report: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+    record: Annotated[
+        bool, typer.Option(help="Write the figures, a picture of samples and the known failures into the bundle and its card.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="JSON file for the figures, those of each sample too.")] = None,
 ) -> None:
     """Judge a bundle through the path that serves it, beside two predictors that learn nothing."""
     import json
@@ -105,12 +112,16 @@ def evaluate_command(
     from model.runtime.bundle import read_bundle
     from training.card import figure, score_rows
     from training.evaluation.evaluate import EvaluationConfig, evaluate_bundle
+    from training.evaluation.gallery import make_gallery
     from training.evaluation.metrics import TITLES
+    from training.evaluation.predictors import BundlePredictor
     from training.export import update_metrics
+    from training.prepared_sets import PreparedSets
 
+    digests = PreparedSets.read(data).digests
     config = EvaluationConfig(split=split, views=views, shapes_per_family=shapes, resolution=resolution)
     scores = evaluate_bundle(bundle, data, config, workers)
-    metrics = scores.to_json()
+    metrics = {"data": digests, **scores.to_json()}
     table = Table(title=f"{scores.samples} samples of the {split} split, means over families", box=None)
     table.add_column("", no_wrap=True)
     for title in TITLES.values():
@@ -120,6 +131,8 @@ def evaluate_command(
     Console(width=max(console.width, 130)).print(table)
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+        content = {**metrics, "per_sample": scores.samples_to_json()}
+        report.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
     if record:
-        update_metrics(read_bundle(bundle), metrics)
+        gallery = make_gallery(BundlePredictor.load(bundle), scores)
+        update_metrics(read_bundle(bundle), {**metrics, "failures": gallery.failures_to_json()}, gallery.picture)

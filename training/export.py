@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,20 +23,20 @@ from model.runtime.bundle import (
     Labels,
     Manifest,
     ModelBundle,
-    Origin,
     read_bundle,
     verify_file,
     write_bundle,
 )
 from model.runtime.onnx_field import OnnxNetwork
 from training.calibration import calibrate
-from training.card import model_card
+from training.card import SAMPLES, model_card
 from training.checkpoints import load_checkpoint, network_of
 from training.errors import TrainingError
 from training.graphs import OPSET, decoder_bytes, encoder_bytes
 from training.labels import D_STAR, VOXELS
 from training.normalisation import MEAN, STD
 from training.prepared_sets import PreparedSets
+from training.provenance import origin_of, shown
 from training.torch_field import TorchField
 
 EXACT_TOLERANCE = 1e-4  # probability; float32 graphs differ from torch by rounding only
@@ -60,15 +61,16 @@ def export_bundle(
 ) -> ModelBundle:
     """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried.
 
-    data_dirs: prepared sets, on whose validation splits the field is calibrated (`training.calibration`).
+    data_dirs: prepared sets, on whose validation splits the field is calibrated (`training.calibration`); the manifest describes
+    those that the weights were trained on.
     """
     state = load_checkpoint(checkpoint)
     network, config = network_of(state)
+    sets = PreparedSets.read(data_dirs) if data_dirs else PreparedSets({})
     logit_shift = 0.0
     if data_dirs:
-        shapes = PreparedSets.read(data_dirs).shapes("val", config, torch.device("cpu"))
+        shapes = sets.shapes("val", config, torch.device("cpu"))
         logit_shift = calibrate(network, shapes, config.image_size, CALIBRATION_VIEWS)
-    provenance = state.get("provenance", {})
     adaptive = config.labels.rule != "binary"
     manifest = Manifest(
         name=identity.name,
@@ -91,13 +93,7 @@ def export_bundle(
             "decoder_widths": list(config.network.decoder_widths),
         },
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        origin=Origin(
-            run=state["run"],
-            data_digest=provenance.get("data_digest", "unknown"),
-            commit=provenance.get("commit", "unknown"),
-            steps=state["step"],
-            minutes=round(state["minutes"], 1),
-        ),
+        origin=origin_of(state, config, sets.indices, _command(checkpoint, directory, identity, data_dirs, half)),
         licence=identity.licence,
         attribution=(*identity.attribution, *state.get("attribution", ())),
         files={},
@@ -123,14 +119,26 @@ def bundle_weights(directory: Path) -> dict[str, torch.Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in stored.items()}
 
 
-def update_metrics(bundle: ModelBundle, metrics: dict[str, Any]) -> ModelBundle:
-    """The same bundle with `metrics` in its manifest and its identity."""
+def update_metrics(bundle: ModelBundle, metrics: dict[str, Any], samples: bytes | None = None) -> ModelBundle:
+    """The same bundle with `metrics` in its manifest and its identity, and a picture of samples (WebP) that goes with them."""
     manifest = bundle.manifest.model_copy(update={"metrics": metrics})
     for name in manifest.files:
         verify_file(bundle, name)
-    files = {name: bundle.path(name).read_bytes() for name in manifest.files}
+    files = {name: bundle.path(name).read_bytes() for name in manifest.files if name != SAMPLES}
+    if samples is not None:
+        files[SAMPLES] = samples
     files[CARD] = model_card(manifest).encode()
     return write_bundle(bundle.directory, manifest, files)
+
+
+def _command(checkpoint: Path, directory: Path, identity: BundleIdentity, data_dirs: Sequence[Path], half: bool) -> str:
+    """What to type for `export_bundle` with these arguments."""
+    data = [word for data_dir in data_dirs for word in ("--data", shown(data_dir))]
+    named = ["--name", identity.name, "--version", identity.version, "--licence", identity.licence]
+    attributed = [word for name in identity.attribution for word in ("--attribution", name)]
+    exact = [] if half else ["--no-half"]
+    command = ["monotwin", "export", shown(checkpoint), *data, "--out", shown(directory), *named, *attributed, *exact]
+    return shlex.join(command)
 
 
 def _files(network: OccupancyNetwork, image_size: int, *, half: bool) -> dict[str, bytes]:

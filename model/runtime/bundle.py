@@ -5,6 +5,7 @@ decoder.onnx         (plane, columns, depths) -> occupancy
 weights.safetensors  the unfolded network, fp16, to go on training from; serving does not read it
 manifest.json        what all of it is, with the sha256 of each file
 README.md            the model card
+samples.webp         what it makes of some test pictures, once it was evaluated
 """
 
 from __future__ import annotations
@@ -47,14 +48,41 @@ class Labels(_Strict):
     """What export took off the logits to make 0.5 the best level; v(d, s) describes the field before that."""
 
 
+class Split(_Strict):
+    """How much of a set lies in one split."""
+
+    shapes: int
+    families: int
+
+
+class DataSet(_Strict):
+    """A prepared set that the weights were trained on; little beside its digest is known where export did not see it."""
+
+    name: str
+    digest: str
+    source: str | None = None
+    """What it was prepared from: the name of a class of `training.data`."""
+    arguments: dict[str, Any] = {}
+    splits: dict[str, Split] = {}
+    licences: dict[str, int] = {}
+    """Licence -> training shapes under it; "" for those that state none."""
+
+
 class Origin(_Strict):
-    """What the bundle was made from."""
+    """What the bundle was made from. None, or nothing, where it is not known."""
 
     run: dict[str, Any]
     data_digest: str
     commit: str
     steps: int
     minutes: float
+    uncommitted_changes: bool | None = None
+    hardware: str | None = None
+    processes: int | None = None
+    torch: str | None = None
+    data: tuple[DataSet, ...] = ()
+    commands: tuple[str, ...] = ()
+    """What makes the bundle again, in order; words in capitals stand for what nothing recorded."""
 
 
 class Manifest(_Strict):

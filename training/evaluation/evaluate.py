@@ -7,7 +7,7 @@ import multiprocessing
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,12 +51,30 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """One picture to be judged on."""
+
+    entry: ShapeEntry
+    file: Path
+    view: int
+
+
+@dataclass(frozen=True)
+class JudgedSample:
+    """What each method, by its name, scored on a picture."""
+
+    sample: Sample
+    scores: dict[str, Score]
+
+
+@dataclass(frozen=True)
 class Scores:
     """Means of each method, by its name.
 
     methods: over families, the headline, since a few families may hold most shapes; sample_means: over samples;
     categories: over the families of each category (`ShapeEntry.kind`); families: over the samples of each family.
     edgeless_truths: samples whose truth has no sharp edges, which count for no ECD.
+    per_sample: what all of it is made from.
     """
 
     config: EvaluationConfig
@@ -66,11 +84,26 @@ class Scores:
     sample_means: dict[str, Score]
     categories: dict[str, dict[str, Score]]
     families: dict[str, dict[str, Score]]
+    per_sample: tuple[JudgedSample, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; null stands for a figure that is not defined."""
-        values: dict[str, Any] = _nulls_for_nans(asdict(self))
+        """The means as JSON values; null stands for a figure that is not defined."""
+        values: dict[str, Any] = _nulls_for_nans(asdict(replace(self, per_sample=())))
+        del values["per_sample"]
         return values
+
+    def samples_to_json(self) -> list[dict[str, Any]]:
+        """Each sample by name, family, category and view, with the figures of each method; nulls as in `to_json`."""
+        return [
+            {
+                "name": judged.sample.entry.name,
+                "family": judged.sample.entry.family,
+                "kind": judged.sample.entry.kind,
+                "view": judged.sample.view,
+                "scores": {method: _nulls_for_nans(asdict(score)) for method, score in judged.scores.items()},
+            }
+            for judged in self.per_sample
+        ]
 
 
 def evaluate_bundle(bundle: Path, data: Sequence[Path], config: EvaluationConfig, workers: int = 1) -> Scores:
@@ -96,9 +129,11 @@ def evaluate(predictors: Sequence[Predictor], sets: Sequence[DataIndex], config:
     if not samples:
         folders = ", ".join(str(index.directory) for index in sets)
         raise TrainingError(f"{folders}: expected shapes in split {config.split!r}, found none")
-    tasks = (_task(predictors, sample, config) for sample in samples)
-    judged = track(_judged(tasks, workers), description=f"{config.split} split", total=len(samples))
-    return summarise(config, [(sample.entry, scores) for sample, scores in zip(samples, judged, strict=True)])
+    meshes = (reconstruct_sample(predictors, sample, config) for sample in samples)
+    judged = track(_judged(meshes, workers), description=f"{config.split} split", total=len(samples))
+    per_sample = tuple(JudgedSample(sample, scores) for sample, scores in zip(samples, judged, strict=True))
+    means = summarise(config, [(judged.sample.entry, judged.scores) for judged in per_sample])
+    return replace(means, per_sample=per_sample)
 
 
 def summarise(config: EvaluationConfig, judged: Sequence[tuple[ShapeEntry, dict[str, Score]]]) -> Scores:
@@ -140,16 +175,7 @@ def true_mesh(shape: PreparedShape, view: int, camera: CameraKind, crop: Crop) -
 
 
 @dataclass(frozen=True)
-class _Sample:
-    """One picture to be judged on."""
-
-    entry: ShapeEntry
-    file: Path
-    view: int
-
-
-@dataclass(frozen=True)
-class _Task:
+class SampleMeshes:
     """The meshes of one sample, ready to be scored anywhere. truths: in the view frame of each camera that a method uses;
     predictions: method -> its camera and its mesh, None where it found no surface.
     """
@@ -160,7 +186,7 @@ class _Task:
     seed: tuple[int, ...]
 
 
-def _samples(sets: Sequence[DataIndex], config: EvaluationConfig) -> list[_Sample]:
+def _samples(sets: Sequence[DataIndex], config: EvaluationConfig) -> list[Sample]:
     """The first views of the chosen shapes, set by set."""
     entries = [(index.path(entry), entry) for index in sets for entry in index.shapes(config.split)]
     taken: dict[str, int] = defaultdict(int)
@@ -169,17 +195,17 @@ def _samples(sets: Sequence[DataIndex], config: EvaluationConfig) -> list[_Sampl
         if config.shapes_per_family is None or taken[entry.family] < config.shapes_per_family:
             taken[entry.family] += 1
             views = min(config.views, PreparedShape.read(file).view_count)
-            samples += [_Sample(entry, file, view) for view in range(views)]
+            samples += [Sample(entry, file, view) for view in range(views)]
     return samples
 
 
-def _task(predictors: Sequence[Predictor], sample: _Sample, config: EvaluationConfig) -> _Task:
+def reconstruct_sample(predictors: Sequence[Predictor], sample: Sample, config: EvaluationConfig) -> SampleMeshes:
     """Runs the methods on one sample."""
     shape = PreparedShape.read(sample.file)
     photo = shape_photo(shape, sample.view)
     options = Options(resolution=config.resolution, background="alpha", keep="all")
     crop = prepare(photo, find_foreground(photo, None, options.background), ANY_SIZE, "orthographic", ANY_DISTANCE).crop
-    return _Task(
+    return SampleMeshes(
         truths={camera: true_mesh(shape, sample.view, camera, crop) for camera in {p.camera for p in predictors}},
         predictions={p.name: (p.camera, _mesh_or_none(p, photo, options)) for p in predictors},
         surface_points=config.surface_points,
@@ -194,30 +220,31 @@ def _mesh_or_none(predictor: Predictor, photo: Photo, options: Options) -> Mesh 
         return None
 
 
-def _judged(tasks: Iterable[_Task], workers: int) -> Iterator[dict[str, Score]]:
-    """The scores of each task, in their order; no more meshes wait than keep the workers busy."""
+def _judged(samples: Iterable[SampleMeshes], workers: int) -> Iterator[dict[str, Score]]:
+    """The scores of each sample, in their order; no more meshes wait than keep the workers busy."""
     if workers == 1:
-        yield from map(_judge, tasks)
+        yield from map(_judge, samples)
         return
     # Forking would copy the threads' locks of whatever runs the methods.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         flying: deque[Future[dict[str, Score]]] = deque()
-        for task in tasks:
-            flying.append(pool.submit(_judge, task))
+        for meshes in samples:
+            flying.append(pool.submit(_judge, meshes))
             if len(flying) > 2 * workers:
                 yield flying.popleft().result()
         for future in flying:
             yield future.result()
 
 
-def _judge(task: _Task) -> dict[str, Score]:
+def _judge(meshes: SampleMeshes) -> dict[str, Score]:
     """Every method with the same random numbers, so that none depends on which others are judged, or in what order."""
     truths = {
-        camera: Truth(mesh, np.random.default_rng((*task.seed, 0)), task.surface_points) for camera, mesh in task.truths.items()
+        camera: Truth(mesh, np.random.default_rng((*meshes.seed, 0)), meshes.surface_points)
+        for camera, mesh in meshes.truths.items()
     }
     return {
-        name: score(mesh, truths[camera], np.random.default_rng((*task.seed, 1)))
-        for name, (camera, mesh) in task.predictions.items()
+        name: score(mesh, truths[camera], np.random.default_rng((*meshes.seed, 1)))
+        for name, (camera, mesh) in meshes.predictions.items()
     }
 
 
