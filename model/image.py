@@ -22,6 +22,7 @@ FloatImage = npt.NDArray[np.float32]
 
 MAX_PIXELS = 50_000_000
 PLAUSIBLE_DISTANCE = 1.0  # crop sides; a focal length that puts the camera nearer is that of a larger picture, cropped since
+OUTLINE_SIZE = 256  # pixels along the side of a prepared silhouette
 VISIBLE_COVERAGE = 8 / 255  # a pixel with less of the object in it does not count for the silhouette box
 FULL_FRAME_DIAGONAL = 43.2666  # millimetres, to which EXIF's FocalLengthIn35mmFilm refers
 
@@ -92,8 +93,8 @@ class Crop:
 class PreparedImage:
     """What the network sees, and from where.
 
-    pixels: (3, S, S) float32 RGB in [0, 1] on white, not yet normalised; silhouette: (S, S) float32 coverage in [0, 1];
-    row 0 is the top of the crop.
+    pixels: (3, S, S) float32 RGB in [0, 1] on white, not yet normalised; silhouette: (T, T) float32 coverage in [0, 1], T at
+    least OUTLINE_SIZE, so that a mesh's outline need not be as coarse as the network's picture; row 0 is the top of the crop.
     """
 
     pixels: FloatImage
@@ -157,7 +158,7 @@ def prepare(photo: Photo, foreground: FloatImage, size: int, camera_kind: Camera
     focal_length_known = camera_kind == "pinhole" and distance > PLAUSIBLE_DISTANCE
     return PreparedImage(
         pixels=np.clip(np.stack(channels), 0, 1),
-        silhouette=np.clip(_resample(foreground, crop, size), 0, 1),
+        silhouette=np.clip(_resample(foreground, crop, max(size, OUTLINE_SIZE)), 0, 1),
         crop=crop,
         camera=_camera(photo, crop, camera_kind, distance if focal_length_known else default_distance),
         focal_length_known=focal_length_known,

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from model.carving import carve, column_coverage
 from model.errors import Cancelled, InvalidOption
 from model.field import Float32, QueryGrid
 from model.foreground import Background, find_foreground
@@ -34,7 +35,6 @@ MIN_FACES = 100
 MIN_LEVEL, MAX_LEVEL = 0.05, 0.95
 MIN_SIZE, MAX_SIZE = 1e-4, 1e3  # metres
 _AXES: dict[SizeAxis, int] = {"width": 0, "height": 1, "depth": 2}
-_MARGIN_PIXELS = 2  # columns this far outside the silhouette are still asked: its edge is uncertain by about a pixel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ class Reconstructor:
         with stage("encode"):
             field = self.encode(prepared, QueryGrid(options.resolution), cancelled)
         with stage("query"):
-            values = query_hierarchically(field, level)
+            values = carve(query_hierarchically(field, level), column_coverage(prepared.silhouette, field.grid), level)
         with stage("extract"):
             surface = extract_surface(values, level, field.grid.origin, field.grid.spacing)
         if cancelled():
@@ -175,12 +175,12 @@ class Reconstructor:
 
 
 def observed_columns(coverage: Float32, grid: QueryGrid) -> npt.NDArray[np.bool_]:
-    """(S, S) silhouette coverage -> (n_u, n_v): the columns within `_MARGIN_PIXELS` of the object."""
-    size = len(coverage)
-    kernel = np.ones((2 * _MARGIN_PIXELS + 1,) * 2, np.uint8)
-    grown = cv2.dilate((coverage > 0.02).astype(np.uint8), kernel)
-    pixel = np.clip(np.floor((grid.lateral + 0.5) * size), 0, size - 1).astype(np.intp)
-    observed: npt.NDArray[np.bool_] = grown[pixel[::-1][None, :], pixel[:, None]].astype(np.bool_)  # v runs up, rows run down
+    """(T, T) silhouette coverage -> (n_u, n_v): the columns that show some of the object, and their neighbours.
+
+    A neighbour's value says where between two columns the wall lies.
+    """
+    seen = (column_coverage(coverage, grid) > 0).astype(np.uint8)
+    observed: npt.NDArray[np.bool_] = cv2.dilate(seen, np.ones((3, 3), np.uint8)).astype(np.bool_)
     return observed
 
 

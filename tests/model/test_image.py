@@ -12,7 +12,7 @@ from PIL import Image
 
 from model.camera import FILL, OrthographicCamera, PinholeCamera
 from model.errors import ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
-from model.image import Photo, prepare, read_mask, read_photo
+from model.image import OUTLINE_SIZE, Photo, prepare, read_mask, read_photo
 
 # Blocks of eight pixels, so that JPEG's blocks do not mix them: red, green, blue, white from left to right, darker below.
 BLOCKS = np.kron(np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]] * 3), np.ones((8, 8, 1))).astype(np.uint8)
@@ -245,8 +245,9 @@ def test_the_silhouettes_longer_side_fills_its_share_of_the_crop(scale):
     photo, coverage = square_photo(1000, 100, 300, round(200 * scale), round(100 * scale))
     prepared = prepare(photo, coverage, 224, "orthographic", 2.0)
     rows, columns = prepared.silhouette.sum(axis=1), prepared.silhouette.sum(axis=0)
-    assert rows.max() == pytest.approx(FILL * 224, rel=0.005)
-    assert columns.max() == pytest.approx(FILL * 112, rel=0.01)
+    assert prepared.silhouette.shape == (OUTLINE_SIZE, OUTLINE_SIZE)
+    assert rows.max() == pytest.approx(FILL * OUTLINE_SIZE, rel=0.005)
+    assert columns.max() == pytest.approx(FILL * OUTLINE_SIZE / 2, rel=0.01)
     np.testing.assert_allclose(prepared.silhouette, prepared.silhouette[::-1, ::-1], atol=2e-3)  # centred
     assert (prepared.crop.centre_x, prepared.crop.centre_y) == (100 + 100 * scale, 300 + 50 * scale)
     assert prepared.crop.side == pytest.approx(200 * scale / FILL)

@@ -16,6 +16,7 @@ SURFACE_POINTS = 100_000
 ASKED_POINTS = (
     20_000  # of them, from which distances are measured: the mean of 20,000 is sure enough, but its floor needs them all
 )
+DENSEST = 3e6  # samples for each unit of area: on a prediction that is but a speck, more would be neighbours of all the others
 
 Float64 = npt.NDArray[np.float64]
 
@@ -30,7 +31,9 @@ class SampledSurface:
 
     @classmethod
     def of(cls, mesh: Mesh, rng: np.random.Generator, count: int = SURFACE_POINTS) -> Self:
-        points, normals = sample_surface(mesh.vertices, mesh.faces, count, rng)
+        corners = mesh.vertices[mesh.faces].astype(np.float64)
+        area = 0.5 * float(np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1).sum())
+        points, normals = sample_surface(mesh.vertices, mesh.faces, max(1, min(count, int(DENSEST * area))), rng)
         return cls(points, normals, cKDTree(points, leafsize=32))  # half the time of 16 where the surfaces are far apart
 
 

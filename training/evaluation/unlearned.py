@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from model.camera import HALF_DEPTH, CameraKind
+from model.carving import column_coverage
 from model.field import QueryGrid
 from model.image import PreparedImage
 from model.isosurface import extract_surface
@@ -37,9 +37,7 @@ class UnlearnedPredictors:
 
     def extruded_silhouette(self, prepared: PreparedImage) -> Mesh:
         """The silhouette's columns, filled over the mean depth, (u, v, z)."""
-        size = len(prepared.silhouette)
-        pixel = ((GRID.lateral + 0.5) * size - 0.5).astype(np.float32)
-        columns = cv2.remap(prepared.silhouette, *np.meshgrid(pixel, pixel[::-1]), cv2.INTER_LINEAR).T
+        columns = column_coverage(prepared.silhouette, GRID)
         # A soft wall a cell thick puts the surface at the mean depth exactly, between the nodes.
         depth = np.clip(0.5 + (self.mean_depth / 2 - np.abs(GRID.depths)) / GRID.spacing, 0, 1)
         return _surface(np.minimum(columns[..., None], depth).astype(np.float32))

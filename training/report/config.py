@@ -13,6 +13,7 @@ from model.camera import CameraKind
 from model.networks.occupancy_network import NetworkConfig
 from training.configs import (
     AugmentationConfig,
+    AuxiliaryConfig,
     IntervalConfig,
     LabelConfig,
     OptimisationConfig,
@@ -27,32 +28,36 @@ class ReportConfig:
     """What every row is given: the same pictures, points, steps and seed. Defaults suit two CPU cores and an evening.
 
     baseline_width: share of its paper's channels that each baseline gets. points.surface counts for the methods that learn from
-    the surface alone; the others get none. labels: those of our own row, from which the ablation departs.
+    the surface alone; the others get none. labels: those of our own row, from which the ablation departs. auxiliary: what our own
+    row and its variants learn beside occupancy; the ablation of the paper's parts does without it.
     """
 
     seed: int = 0
     image_size: int = Field(default=64, ge=32)
     camera: CameraKind = "pinhole"
     network: NetworkConfig = NetworkConfig(pyramid_channels=96, decoder_widths=(256, 256, 128, 64))
-    baseline_width: float = Field(default=0.5, gt=0, le=1)
-    points: PointsConfig = PointsConfig(near=768, uniform=512, surface=1024)
-    labels: LabelConfig = LabelConfig(rule="calibrated", s_start=0.5, s_min=0.1, target_f1=0.7, measure_steps=50, adjust_steps=50)
+    baseline_width: float = Field(default=0.25, gt=0, le=1)
+    points: PointsConfig = PointsConfig(near=128, uniform=768, surface=1024)
+    labels: LabelConfig = LabelConfig(rule="calibrated", s_start=0.5, s_min=0.1, target_f1=0.6, measure_steps=20, adjust_steps=20)
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig(depth_weight=1.0, depth_cells=32)
     optimisation: OptimisationConfig = OptimisationConfig(
         batch_size=16,
-        steps=1500,
-        learning_rate=5e-4,
+        steps=400,
+        learning_rate=1e-3,
         decay="cosine",
         warmup_steps=100,
         weight_decay=1e-4,
         clip_norm=1.0,
-        freeze_norms_at=0.7,
+        precision="bfloat16",
+        freeze_norms_at=0.5,
     )
     augmentation: AugmentationConfig = AugmentationConfig(flip=True, brightness=0.3, colour=0.08)
     intervals: IntervalConfig = IntervalConfig(log=25, evaluate=500, save=250, evaluation_views=32, sample_views=0)
     split: str = "test"
     views: int = Field(default=1, ge=1)  # of each shape that is judged, the first ones
-    shapes_per_family: int | None = Field(default=14, ge=1)
+    shapes_per_family: int | None = Field(default=1, ge=1)
     resolution: int = Field(default=64, ge=32, multiple_of=8)
+    surface_points: int = Field(default=30_000, ge=100)
 
     @classmethod
     def smoke(cls) -> Self:
@@ -68,6 +73,7 @@ class ReportConfig:
             intervals=IntervalConfig(log=1, evaluate=1000, save=1000, evaluation_views=1, sample_views=0),
             shapes_per_family=1,
             resolution=32,
+            surface_points=2000,
         )
 
     @property
@@ -77,6 +83,7 @@ class ReportConfig:
             views=self.views,
             shapes_per_family=self.shapes_per_family,
             resolution=self.resolution,
+            surface_points=self.surface_points,
             seed=self.seed,
         )
 

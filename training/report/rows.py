@@ -48,9 +48,10 @@ def fixed_row_name(s: float) -> str:
 
 
 METHOD_TABLE = (*(row.name for row in UNLEARNED), *BASELINES, OURS)
-ABLATION_TABLE = ("global-binary", "backbone-binary", "pyramid-binary", fixed_row_name(0.5), OURS)
+PAPER_METHOD = "adaptive-s"  # ours without what the encoder learns beside occupancy
+ABLATION_TABLE = ("global-binary", "backbone-binary", "pyramid-binary", fixed_row_name(0.5), PAPER_METHOD, OURS)
 VARIANT_TABLE = (OURS, "paper-rule", "orthographic")
-HARDNESS_TABLE = (*map(fixed_row_name, FIXED_S), "pyramid-binary", OURS)
+HARDNESS_TABLE = (*map(fixed_row_name, FIXED_S), "pyramid-binary", PAPER_METHOD)
 
 
 def report_rows(config: ReportConfig) -> dict[str, Row]:
@@ -67,6 +68,7 @@ def row_protocol(row: Row, config: ReportConfig, data_digests: list[str]) -> dic
             "views": config.views,
             "shapes_per_family": config.shapes_per_family,
             "resolution": config.resolution,
+            "surface_points": config.surface_points,
             "seed": config.seed,
             "camera": config.camera if row.run is None else row.run.camera,
             "image_size": config.image_size,
@@ -76,7 +78,8 @@ def row_protocol(row: Row, config: ReportConfig, data_digests: list[str]) -> dic
 
 
 def _our_row(config: ReportConfig) -> Iterator[Row]:
-    yield Row(OURS, "ours", _run(config, OURS, "pyramid", config.labels), ("FPN", "v(d, s)"))
+    yield Row(OURS, "ours", _with_depths(_run(config, OURS, "pyramid", config.labels), config), ("FPN, depths", "v(d, s)"))
+    yield Row(PAPER_METHOD, "FPN, v(d, s)", _run(config, PAPER_METHOD, "pyramid", config.labels), ("FPN", "v(d, s)"))
 
 
 def _baselines(config: ReportConfig) -> Iterator[Row]:
@@ -103,11 +106,15 @@ def _ablation(config: ReportConfig) -> Iterator[Row]:
     yield Row(
         "paper-rule",
         "ours, s by the paper's rule",
-        _run(config, "paper-rule", "pyramid", paper),
-        ("FPN", "v(d, s), paper's rule"),
+        _with_depths(_run(config, "paper-rule", "pyramid", paper), config),
+        ("FPN, depths", "v(d, s), paper's rule"),
     )
     flat = replace(_run(config, "orthographic", "pyramid", config.labels), camera="orthographic")
-    yield Row("orthographic", "ours, orthographic camera", flat, ("FPN", "v(d, s)"))
+    yield Row("orthographic", "ours, orthographic camera", _with_depths(flat, config), ("FPN, depths", "v(d, s)"))
+
+
+def _with_depths(run: RunConfig, config: ReportConfig) -> RunConfig:
+    return replace(run, auxiliary=config.auxiliary)
 
 
 def _run(config: ReportConfig, name: str, variant: Variant, labels: LabelConfig) -> RunConfig:
