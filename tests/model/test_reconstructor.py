@@ -12,6 +12,7 @@ from model.camera import OrthographicCamera
 from model.errors import Cancelled, InvalidOption, NoForeground, NoSurface
 from model.field import QueryGrid
 from model.hierarchy import query_hierarchically
+from model.image import OUTLINE_SIZE
 from model.isosurface import extract_surface
 from model.preview import silhouette
 from tests.conftest import BALL_RADIUS
@@ -214,7 +215,7 @@ def test_the_mesh_stands_as_the_photo_does(reconstructor):
 def test_the_silhouette_coverage_is_the_iou_with_the_photos(reconstructor, photo):
     mesh = reconstructor.reconstruct(photo, SMALL)
     prepared = reconstructor.prepare(photo, SMALL, None)
-    seen = silhouette(prepared.camera.project(mesh.vertices)[:, :2], mesh.faces, 64)
+    seen = silhouette(prepared.camera.project(mesh.vertices)[:, :2], mesh.faces, OUTLINE_SIZE)
     wanted = prepared.silhouette > 0.5
     assert mesh.metadata["silhouette_coverage"] == pytest.approx((seen & wanted).sum() / (seen | wanted).sum(), abs=0.02)
     assert 0.4 < mesh.metadata["silhouette_coverage"] < 0.9  # a ball of 0.7 in a disc of 0.9

@@ -60,7 +60,11 @@ def test_a_run_file_becomes_a_bundle_with_its_figures(run, tiny_set, tmp_path):
     assert "extruded silhouette" in shown
     figures = json.loads(report.read_text())
     assert figures["samples"] == 2
-    assert read_bundle(out).manifest.metrics == figures
+    assert {sample["name"] for sample in figures.pop("per_sample")} == {"test-0", "test-1"}
+    recorded = read_bundle(out).manifest.metrics
+    assert {failure["name"] for failure in recorded.pop("failures")} == {"test-0", "test-1"}
+    assert recorded == figures
+    assert (out / "samples.webp").is_file()
     (tmp_path / "on.toml").write_text(RUN.replace('"small"', '"on"'))
     arguments = ("--data", tiny_set.directory, "--out", tmp_path / "on", "--init", out, "--device", "cpu")
     run("train", tmp_path / "on.toml", *arguments)

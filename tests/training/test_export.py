@@ -57,7 +57,11 @@ def test_the_manifest_tells_what_a_bundle_was_made_from(half_bundle, tiny_checkp
     assert manifest.parameters == sum(value.numel() for value in bundle_parameters(half_bundle.directory))
     card = (half_bundle.directory / "README.md").read_text()
     assert card.startswith("# half 2\n")
-    assert "Attribution: a source; another." in card
+    assert "- a source\n- another\n" in card
+    assert manifest.origin.commands[-1] == (
+        "monotwin export checkpoint.pt --out half --name half --version 2 --licence CC-BY-4.0"
+        " --attribution 'a source' --attribution another"
+    )
 
 
 def bundle_parameters(directory) -> list[torch.Tensor]:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from training.evaluation.metrics import TITLES
 from training.labels import D_STAR, VOXELS, adaptive_label
-from training.report.rows import BASELINES, FIXED_S, METHOD_TABLE, OURS, fixed_row_name
+from training.report.rows import BASELINES, FIXED_S, METHOD_TABLE, OURS, PAPER_METHOD, fixed_row_name
 from training.report.standing import CHAMFER, IOU, Metric, Standing
 from training.report.tables import arrow
 
@@ -29,7 +29,7 @@ LABELS, SCHEDULE, VOLUME, METHODS, SAMPLES = "labels.svg", "schedule.svg", "volu
 
 # Okabe and Ito's colours, which the colour-blind tell apart.
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#8A8A8A"
-COLOURS = {OURS: VERMILION, "paper-rule": BLUE, "pyramid-binary": GREEN, "orthographic": PURPLE}
+COLOURS = {OURS: VERMILION, PAPER_METHOD: VERMILION, "paper-rule": BLUE, "pyramid-binary": GREEN, "orthographic": PURPLE}
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -85,7 +85,7 @@ def draw_volume(path: Path, standing: Standing) -> None:
             quartiles = [r.lower_quartile for r in ratios], [r.upper_quartile for r in ratios]
             axes.fill_between(s, *quartiles, color=SKY, alpha=0.3, linewidth=0, label="quartiles")
             axes.plot(s, [r.median for r in ratios], color=BLUE, marker="o", label="fixed s, median")
-        for name in (OURS, "pyramid-binary"):
+        for name in (PAPER_METHOD, "pyramid-binary"):
             volume = standing.volume(name)
             if volume is not None:
                 axes.axhline(volume.median, color=COLOURS[name], linestyle="--", label=f"{standing.rows[name].title}, median")

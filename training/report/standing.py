@@ -101,9 +101,9 @@ class Comparison:
 def paper_comparisons(standing: Standing) -> list[Comparison]:
     """What the paper's tables order: ours before each baseline, and each line of the ablation before the one above it.
 
-    The line for the backbone's maps is not the paper's, so it is left out.
+    The lines for the backbone's maps and for depths are not the paper's, so they are left out.
     """
-    chain = [name for name in ABLATION_TABLE if name != "backbone-binary"]
+    chain = [name for name in ABLATION_TABLE if name not in ("backbone-binary", OURS)]
     pairs = [*((OURS, str(name)) for name in BASELINES), *zip(chain[1:], chain[:-1], strict=True)]
     return [
         Comparison(metric, better, worse, _margin(standing, metric, better, worse))
