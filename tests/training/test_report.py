@@ -11,7 +11,10 @@ import pytest
 import torch
 
 import training
+from model.errors import NoSurface
+from model.image import Photo
 from model.mesh import Mesh
+from model.reconstructor import Options
 from tests.training import solids
 from training.configs import run_from_json
 from training.errors import TrainingError
@@ -34,7 +37,7 @@ from training.report.rows import (
     report_rows,
     row_protocol,
 )
-from training.report.running import Bench, sample_numbers, volume_ratio
+from training.report.running import Bench, Remembered, sample_numbers, volume_ratio
 from training.report.standing import CHAMFER, IOU, METRICS, Standing, hardness_breaks, lead_sentence, paper_comparisons
 from training.report.tables import ablation_table, hardness_table, method_table, metrics_table
 
@@ -148,7 +151,7 @@ def test_a_row_of_another_budget_is_stale_and_its_figures_are_not_shown():
     longer = with_steps(CONFIG, 99)
     mixed = standing(result("occnet", iou=0.99), result(OURS, longer), config=longer)
     assert set(mixed.results) == {OURS}
-    assert mixed.stale["occnet"] == ["run.optimisation.steps 400, now 99"]
+    assert mixed.stale["occnet"] == ["run.optimisation.steps 300, now 99"]
     line = next(line for line in cells(method_table(mixed, IOU)) if line[0] == "OccNet")
     assert set(line[1:]) == {"stale"}
     assert any("Stale" in sentence and "OccNet" in sentence for sentence in sentences(mixed))
@@ -310,3 +313,26 @@ def test_a_changed_budget_calls_the_rows_stale(smoke, tmp_path):
         "extruded-silhouette",
         "mean-shape",
     }
+
+
+def test_a_remembered_predictor_works_once_for_each_photo_and_fails_as_often_as_it_is_asked():
+    class Counting:
+        name, camera, calls = "counting", "pinhole", 0
+
+        def reconstruct(self, photo, options):
+            self.calls += 1
+            if photo.rgb.max() == 0:
+                raise NoSurface("surface: expected one, found none")
+            return sphere
+
+    counting = Counting()
+    sphere = Mesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))
+    remembered = Remembered(counting)
+    grey, black = (Photo(np.full((4, 4, 3), value, np.uint8)) for value in (9, 0))
+    for _ in range(2):
+        assert remembered.reconstruct(grey, Options(resolution=32)) is sphere
+        with pytest.raises(NoSurface):
+            remembered.reconstruct(black, Options(resolution=32))
+    assert counting.calls == 2
+    remembered.reconstruct(grey, Options(resolution=64))
+    assert counting.calls == 3

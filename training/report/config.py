@@ -42,10 +42,10 @@ class ReportConfig:
     auxiliary: AuxiliaryConfig = AuxiliaryConfig(depth_weight=1.0, depth_cells=32)
     optimisation: OptimisationConfig = OptimisationConfig(
         batch_size=16,
-        steps=400,
+        steps=300,
         learning_rate=1e-3,
         decay="cosine",
-        warmup_steps=100,
+        warmup_steps=50,
         weight_decay=1e-4,
         clip_norm=1.0,
         precision="bfloat16",
@@ -56,8 +56,8 @@ class ReportConfig:
     split: str = "test"
     views: int = Field(default=1, ge=1)  # of each shape that is judged, the first ones
     shapes_per_family: int | None = Field(default=1, ge=1)
-    resolution: int = Field(default=64, ge=32, multiple_of=8)
-    surface_points: int = Field(default=30_000, ge=100)
+    resolution: int = Field(default=48, ge=32, multiple_of=8)
+    surface_points: int = Field(default=16_000, ge=100)
 
     @classmethod
     def smoke(cls) -> Self:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from PIL import Image
 
 from model.errors import NoSurface
 from model.field import QueryGrid
-from model.image import PreparedImage, prepare
+from model.image import Photo, PreparedImage, prepare
 from model.mesh import Mesh
 from model.preview import render_preview
 from model.reconstructor import Options
@@ -71,6 +72,28 @@ class Bench:
         return self.runs / f"{row.name}-{protocol_digest(row_protocol(row, self.config, self.data_digests))}"
 
 
+class Remembered:
+    """A predictor that is asked twice for each photo, by the figures and by the volumes, and works once."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.name, self.camera = predictor.name, predictor.camera
+        self._predictor = predictor
+        self._meshes: dict[tuple[bytes, Options], Mesh | None] = {}
+
+    def reconstruct(self, photo: Photo, options: Options) -> Mesh:
+        """The predictor's mesh; raises NoSurface as often as it is asked for one that there is not."""
+        key = (hashlib.sha256(photo.rgb.tobytes()).digest(), options)
+        if key not in self._meshes:
+            try:
+                self._meshes[key] = self._predictor.reconstruct(photo, options)
+            except NoSurface:
+                self._meshes[key] = None
+        mesh = self._meshes[key]
+        if mesh is None:
+            raise NoSurface("surface: expected one at this level, found none")
+        return mesh
+
+
 def run_row(row: Row, bench: Bench) -> RowResult:
     """Trains (or takes up, or loads) a row and judges it; its pictures are left in its folder."""
     folder = bench.folder(row)
@@ -86,6 +109,7 @@ def run_row(row: Row, bench: Bench) -> RowResult:
         method, _ = method_of(state)
         training = _effort(row.run, method, state["step"], state["minutes"], folder)
         predictor = method_predictor(row.run, method.to(bench.device), bench.device)
+    predictor = Remembered(predictor)
     scores = evaluate([predictor], bench.sets, bench.config.evaluation, bench.workers)
     return RowResult(
         name=row.name,
