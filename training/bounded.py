@@ -20,6 +20,7 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
+from model.reconstructor import Options
 from training.checkpoints import load_checkpoint
 from training.configs import RunConfig
 from training.data.index import DataIndex
@@ -72,10 +73,7 @@ def train_bounded(
     weights: so the same call goes on after a kill. fabric: of one process.
     """
     began = time.monotonic()
-    if config.baseline is not None:
-        raise TrainingError(
-            f"run {config.name!r}: expected a run that can be exported, found the baseline {config.baseline.name}"
-        )
+    _check(config, data_dirs, lease)
     console = Console()
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / CHECKPOINT
@@ -115,6 +113,17 @@ def train_bounded(
     spent = (time.monotonic() - began) / 60
     console.print(f"{spent:.1f} of {lease.minutes:g} minutes used, the run has had {used + trained / 60:.1f} of training: {out}")
     return out
+
+
+def _check(config: RunConfig, data_dirs: Sequence[Path], lease: Lease) -> None:
+    """Refuses now what would fail after the training."""
+    if config.baseline is not None:
+        raise TrainingError(
+            f"run {config.name!r}: expected a run that can be exported, found the baseline {config.baseline.name}"
+        )
+    Options(resolution=lease.resolution)
+    if not any(index.shapes("test") for index in PreparedSets.read(data_dirs).indices.values()):
+        raise TrainingError(f"{', '.join(map(str, data_dirs))}: expected shapes in split 'test', found none")
 
 
 def training_minutes(lease: float, elapsed: float, loading: float, reserve: float) -> float:

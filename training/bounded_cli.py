@@ -17,7 +17,6 @@ MEGABYTE = 1_000_000
 PartSize = Annotated[float, typer.Option(min=0.001, help="At most so many megabytes (of 1,000,000 bytes) in a file.")]
 
 
-@data_app.command("pack")
 def pack_command(
     sets: Annotated[list[Path], typer.Argument(help="Folders of prepared sets.")],
     out: Annotated[Path, typer.Option(help="Folder to write; an empty one, or a new one.")],
@@ -32,7 +31,6 @@ def pack_command(
     )
 
 
-@data_app.command("unpack")
 def unpack_command(
     directory: Annotated[Path, typer.Argument(help="Folder that `monotwin data pack` wrote.")],
     out: Out,
@@ -52,6 +50,10 @@ def unpack_command(
     print_report(index)
     if not index.entries or index.rejected:
         raise typer.Exit(1)
+
+
+data_app.command("pack")(pack_command)
+data_app.command("unpack")(unpack_command)
 
 
 def train_bounded_command(

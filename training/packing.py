@@ -161,7 +161,9 @@ def _rounded(name: str, shape: PreparedShape) -> _Rows:
 
 def _differences(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
     """(n, 3) whole numbers -> (n, 3), each less the one above, modulo 65536."""
-    return np.diff(rows.astype(np.uint16), axis=0, prepend=np.zeros((1, 3), np.uint16))
+    differences = rows.astype(np.uint16)
+    differences[1:] -= differences[:-1].copy()
+    return differences
 
 
 def _part_name(number: int) -> str:
