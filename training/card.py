@@ -172,7 +172,7 @@ def _deviations(failure: dict[str, Any]) -> Iterator[str]:
     for what, little, much in (("depth", "too shallow", "too deep"), ("volume", "too little volume", "too much volume")):
         ratio = failure[f"{what}_ratio"]
         if not 1 / LARGEST_RATIO <= ratio <= LARGEST_RATIO:
-            yield f"{little if ratio < 1 else much}, {ratio:.2f} of the true {what}"
+            yield f"{little}, {ratio:.2f} of the true {what}" if ratio < 1 else f"{much}, {ratio:.1f} times the true {what}"
 
 
 def _commands(manifest: Manifest) -> list[str]:
