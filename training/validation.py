@@ -46,13 +46,21 @@ def validate(method: Method, shapes: ShapeSet, config: RunConfig, owners: Sequen
 
 def field_ious(method: FieldMethod, shapes: ShapeSet, image_size: int, views: int) -> Iterator[tuple[int, float]]:
     """For each of the views its shape's number and the IoU of the field against the solid at uniform points of the volume."""
+    for shape, probability, inside in field_probabilities(method, shapes, image_size, views):
+        predicted = probability > method.level
+        yield shape, float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1))
+
+
+def field_probabilities(
+    method: FieldMethod, shapes: ShapeSet, image_size: int, views: int
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+    """For each of the views its shape's number, the field (n,) at uniform points of the volume, and which lie inside (n,)."""
     method.eval()
     for shape, view in view_numbers(shapes, views):
         points, inside = shapes.uniform_points(shape, view, POINTS)
         with torch.inference_mode():
-            probability = method.field(_image(shapes, shape, view, image_size))
-            predicted = probability(points[None])[0] > method.level
-        yield shape, float((predicted & inside).sum() / (predicted | inside).sum().clamp(min=1))
+            probability = method.field(_image(shapes, shape, view, image_size))(points[None])[0]
+        yield shape, probability, inside
 
 
 def validation_loss(method: Method, shapes: ShapeSet, config: RunConfig) -> float:

@@ -58,6 +58,7 @@ class ReportConfig:
     shapes_per_family: int | None = Field(default=1, ge=1)
     resolution: int = Field(default=48, ge=32, multiple_of=8)
     surface_points: int = Field(default=16_000, ge=100)
+    level_views: int = Field(default=64, ge=1)  # of the validation split, on which each field's level is chosen
 
     @classmethod
     def smoke(cls) -> Self:
@@ -74,6 +75,7 @@ class ReportConfig:
             shapes_per_family=1,
             resolution=32,
             surface_points=2000,
+            level_views=2,
         )
 
     @property

@@ -69,6 +69,7 @@ def row_protocol(row: Row, config: ReportConfig, data_digests: list[str]) -> dic
             "shapes_per_family": config.shapes_per_family,
             "resolution": config.resolution,
             "surface_points": config.surface_points,
+            "level_views": config.level_views,
             "seed": config.seed,
             "camera": config.camera if row.run is None else row.run.camera,
             "image_size": config.image_size,

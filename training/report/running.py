@@ -21,6 +21,7 @@ from model.image import Photo, PreparedImage, prepare
 from model.mesh import Mesh
 from model.preview import render_preview
 from model.reconstructor import Options
+from training.calibration import best_level
 from training.checkpoints import load_checkpoint, method_of
 from training.configs import RunConfig
 from training.data.index import DataIndex
@@ -37,11 +38,12 @@ from training.evaluation.metrics import BOX_MARGIN, Score, is_inside
 from training.evaluation.predictors import Predictor, SurfacePredictor, unlearned_methods
 from training.evaluation.unlearned import learn_nothing
 from training.export import DEFAULT_DISTANCE
-from training.method import Method
+from training.method import FieldMethod, Method
 from training.normalisation import normalise
+from training.prepared_sets import PreparedSets
 from training.report.config import ReportConfig
 from training.report.results import Figures, RowResult, TrainingEffort, VolumeRatios, protocol_digest
-from training.report.rows import UNLEARNED, Row, row_protocol
+from training.report.rows import HARDNESS_TABLE, UNLEARNED, Row, row_protocol
 from training.run_folder import METRICS, commit, hardware
 from training.train import fabric_for, train
 
@@ -68,8 +70,9 @@ class Bench:
         return [index.digest for index in self.sets]
 
     def folder(self, row: Row) -> Path:
-        """A row's checkpoint and pictures; another budget has another folder."""
-        return self.runs / f"{row.name}-{protocol_digest(row_protocol(row, self.config, self.data_digests))}"
+        """A row's checkpoint and pictures; another budget has another folder, another way to judge has not."""
+        protocol = row_protocol(row, self.config, self.data_digests)
+        return self.runs / f"{row.name}-{protocol_digest({part: protocol[part] for part in ('run', 'data')})}"
 
 
 class Remembered:
@@ -95,22 +98,34 @@ class Remembered:
 
 
 def run_row(row: Row, bench: Bench) -> RowResult:
-    """Trains (or takes up, or loads) a row and judges it; its pictures are left in its folder."""
+    """Trains (or takes up, or loads) a row and judges it; its pictures are left in its folder.
+
+    A field is read at the level that is best on validation views, as an exported one is; but volumes that show what labels do
+    to a field are those at its own level.
+    """
     folder = bench.folder(row)
     folder.mkdir(parents=True, exist_ok=True)
-    training = None
+    training = volume_as_trained = None
     if row.run is None:
-        predictor: Predictor = _unlearned(row, bench)
+        predictor = Remembered(_unlearned(row, bench))
     else:
         fabric = fabric_for(row.run, bench.device.type)
         fabric.launch()
-        checkpoint = train(row.run, [index.directory for index in bench.sets], folder, fabric)
+        directories = [index.directory for index in bench.sets]
+        checkpoint = train(row.run, directories, folder, fabric)
         state = load_checkpoint(checkpoint)
         method, _ = method_of(state)
+        method = method.to(bench.device)
         training = _effort(row.run, method, state["step"], state["minutes"], folder)
-        predictor = method_predictor(row.run, method.to(bench.device), bench.device)
-    predictor = Remembered(predictor)
+        predictor = Remembered(method_predictor(row.run, method, bench.device))
+        if row.name in HARDNESS_TABLE:
+            volume_as_trained = look(predictor, bench, folder)
+        if isinstance(method, FieldMethod):
+            held_out = PreparedSets.read(directories).shapes("val", row.run, bench.device)
+            method.level = best_level(method, held_out, row.run.image_size, bench.config.level_views)
+            predictor = Remembered(method_predictor(row.run, method, bench.device))
     scores = evaluate([predictor], bench.sets, bench.config.evaluation, bench.workers)
+    volume = look(predictor, bench, folder)
     return RowResult(
         name=row.name,
         protocol=row_protocol(row, bench.config, bench.data_digests),
@@ -119,14 +134,14 @@ def run_row(row: Row, bench: Bench) -> RowResult:
         sample_mean=_figures(scores.sample_means[predictor.name]),
         categories={kind: _figures(score) for kind, score in scores.categories[predictor.name].items()},
         families={family: _figures(score) for family, score in scores.families[predictor.name].items()},
-        volume=look(predictor, bench, folder),
+        volume=volume_as_trained or volume,
         training=training,
         origin=_origin(bench.device),
     )
 
 
 def method_predictor(run: RunConfig, method: Method, device: torch.device) -> SurfacePredictor:
-    """A trained method on the path that all rows share; its level is not calibrated."""
+    """A trained method on the path that all rows share."""
 
     def surface(prepared: PreparedImage, grid: QueryGrid, observed: npt.NDArray[np.bool_]) -> Mesh:
         image = normalise(torch.from_numpy(prepared.pixels)[None].to(device))
