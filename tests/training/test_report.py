@@ -18,6 +18,7 @@ from model.reconstructor import Options
 from tests.training import solids
 from training.configs import run_from_json
 from training.errors import TrainingError
+from training.evaluation.metrics import volume_ratio
 from training.evaluation.surfaces import SampledSurface
 from training.report import figures, report
 from training.report.config import ReportConfig, read_report_config
@@ -37,7 +38,7 @@ from training.report.rows import (
     report_rows,
     row_protocol,
 )
-from training.report.running import Bench, Remembered, sample_numbers, volume_ratio
+from training.report.running import Bench, Remembered, sample_numbers
 from training.report.standing import CHAMFER, IOU, METRICS, Standing, hardness_breaks, lead_sentence, paper_comparisons
 from training.report.tables import ablation_table, hardness_table, method_table, metrics_table
 

@@ -17,9 +17,9 @@ from model.mesh import Mesh
 from model.preview import render_preview, silhouette
 from training.data.shapes import PreparedShape
 from training.evaluation.evaluate import ANY_DISTANCE, JudgedSample, Scores, reconstruct_sample, shape_photo
-from training.evaluation.metrics import IOU_POINTS, is_inside
+from training.evaluation.metrics import IOU_POINTS, is_inside, volume_ratio
+from training.evaluation.portraits import TILE, TILT, TURN
 from training.evaluation.predictors import Predictor
-from training.report.running import TILE, TILT, TURN, volume_ratio
 
 WORST, BEST, MEDIAN = 6, 3, 3  # samples in each group
 WEBP_QUALITY = 80

@@ -22,6 +22,7 @@ from training.evaluation.sharp_edges import NMC, PAPER, EdgeRule, edge_chamfer, 
 from training.evaluation.surfaces import SURFACE_POINTS, Correspondence, SampledSurface, chamfer_l1, f_score, normal_consistency
 
 IOU_POINTS = 20_000
+VOLUME_POINTS = 10_000  # uniform in the box around prediction and truth, from which both volumes are taken
 BOX_MARGIN = 1.05  # the box in which IoU is measured, as a multiple of the box around both meshes
 F_THRESHOLD = 0.01 * FILL  # one per cent of the silhouette's longer side
 
@@ -161,3 +162,11 @@ def _edges(surface: SampledSurface, rule: EdgeRule) -> npt.NDArray[np.float64]:
 def _has_area(mesh: Mesh) -> bool:
     corners = mesh.corners.astype(np.float64)
     return bool(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).any())
+
+
+def volume_ratio(predicted: Mesh, truth: Mesh, rng: np.random.Generator) -> float:
+    """Predicted / true volume, from uniform points in the box around both; inside by winding number, which bears overlaps."""
+    bounds = np.concatenate([predicted.bounds, truth.bounds]).astype(np.float64)
+    low, high = bounds.min(axis=0), bounds.max(axis=0)
+    points = (low + high) / 2 + BOX_MARGIN * (high - low) * rng.uniform(-0.5, 0.5, (VOLUME_POINTS, 3))
+    return int(is_inside(predicted, points).sum()) / max(int(is_inside(truth, points).sum()), 1)

@@ -19,7 +19,6 @@ from model.errors import NoSurface
 from model.field import QueryGrid
 from model.image import Photo, PreparedImage, prepare
 from model.mesh import Mesh
-from model.preview import render_preview
 from model.reconstructor import Options
 from training.calibration import best_level
 from training.checkpoints import load_checkpoint, method_of
@@ -34,7 +33,8 @@ from training.evaluation.evaluate import (
     shape_photo,
     true_mesh,
 )
-from training.evaluation.metrics import BOX_MARGIN, Score, is_inside
+from training.evaluation.metrics import Score, volume_ratio
+from training.evaluation.portraits import Picture, portrait
 from training.evaluation.predictors import Predictor, SurfacePredictor, unlearned_methods
 from training.evaluation.unlearned import learn_nothing
 from training.export import DEFAULT_DISTANCE
@@ -47,12 +47,7 @@ from training.report.rows import HARDNESS_TABLE, UNLEARNED, Row, row_protocol
 from training.run_folder import METRICS, commit, hardware
 from training.train import fabric_for, train
 
-VOLUME_POINTS = 10_000  # uniform in the box around prediction and truth, from which both volumes are taken
-TILE = 160  # pixels
-TURN, TILT = 35.0, 20.0  # degrees from the photo's direction, so that depth is seen
 CURVE_POINTS = 60  # of a schedule at most, evenly spread
-
-Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -173,19 +168,6 @@ def look(predictor: Predictor, bench: Bench, folder: Path) -> VolumeRatios:
     lower, median, upper = np.quantile(ratios, [0.25, 0.5, 0.75]).tolist()
     mean, deviation = float(np.mean(ratios)), float(np.std(ratios))
     return VolumeRatios(mean=mean, deviation=deviation, lower_quartile=lower, median=median, upper_quartile=upper)
-
-
-def volume_ratio(predicted: Mesh, truth: Mesh, rng: np.random.Generator) -> float:
-    """Predicted / true volume, from uniform points in the box around both; inside by winding number, which bears overlaps."""
-    bounds = np.concatenate([predicted.bounds, truth.bounds]).astype(np.float64)
-    low, high = bounds.min(axis=0), bounds.max(axis=0)
-    points = (low + high) / 2 + BOX_MARGIN * (high - low) * rng.uniform(-0.5, 0.5, (VOLUME_POINTS, 3))
-    return int(is_inside(predicted, points).sum()) / max(int(is_inside(truth, points).sum()), 1)
-
-
-def portrait(mesh: Mesh | None) -> Picture:
-    """(TILE, TILE, 3): the mesh, turned away from the photo's direction; white for none."""
-    return np.full((TILE, TILE, 3), 255, np.uint8) if mesh is None else render_preview(mesh, TURN, TILT, TILE)
 
 
 def tile_path(folder: Path, number: int, name: str) -> Path:
