@@ -34,7 +34,7 @@ from training.evaluation.evaluate import (
     true_mesh,
 )
 from training.evaluation.metrics import Score, volume_ratio
-from training.evaluation.portraits import Picture, portrait
+from training.evaluation.portraits import TILE, Picture, portrait
 from training.evaluation.predictors import Predictor, SurfacePredictor, unlearned_methods
 from training.evaluation.unlearned import learn_nothing
 from training.export import DEFAULT_DISTANCE
