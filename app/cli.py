@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 COMMAND_GROUP = "monotwin.commands"
-TRAINING_COMMANDS = ("data", "train", "export", "evaluate")  # stand-ins keep these names when training cannot be imported
+# Stand-ins keep these names when training cannot be imported.
+TRAINING_COMMANDS = ("data", "train", "export", "evaluate", "report", "train-bounded", "split", "join")
 TRAINING_HINT = "training needs more packages: pip install 'monotwin[train]'"
 SERVING_HINT = "reconstruction needs ONNX Runtime: pip install 'monotwin[cpu]' or 'monotwin[gpu]'"
 FAILURE, USAGE = 1, 2  # exit codes

@@ -9,7 +9,7 @@ import typer
 
 import app.cli
 import model.reconstructor
-from app.cli import main, write_atomically
+from app.cli import TRAINING_COMMANDS, main, write_atomically
 from model.errors import BundleError, NoForeground
 from tests.app.service import FakeReconstructor
 
@@ -178,7 +178,14 @@ def absent():
     raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
 
-@pytest.mark.parametrize("command", ["data", "train", "export", "evaluate"])
+def test_a_stand_in_is_there_for_each_training_command():
+    register = pytest.importorskip("training.cli").register
+    commands = typer.Typer()
+    register(commands)
+    assert set(typer.main.get_command(commands).commands) == set(TRAINING_COMMANDS)
+
+
+@pytest.mark.parametrize("command", TRAINING_COMMANDS)
 def test_without_the_training_packages_its_commands_say_what_to_install(monkeypatch, capsys, command):
     install(monkeypatch, "training", absent)
     assert run(command, "run.toml", "--epochs", "3") == 1

@@ -94,9 +94,8 @@ def test_the_mean_shape_of_one_ball_is_that_ball(rng, tiny_set):
 
 @pytest.mark.parametrize("camera_kind", ["pinhole", "orthographic"])
 def test_the_truth_lies_in_the_frame_of_the_crop_that_serving_makes(tiny_set, camera_kind):
-    """Its silhouette box is the served crop's: centred, its longer side 0.9, to within half a pixel of the picture.
-
-    A pointed corner covers little of its last pixel.
+    """It appears in the pixels where the stored view has it. Seen by the pinhole, which is exact, its silhouette box is the
+    served crop's: centred, its longer side 0.9, to within half a pixel, since a pointed corner covers little of its last one.
     """
     for file in tiny_set.files("test"):
         shape = PreparedShape.read(file)
@@ -108,10 +107,10 @@ def test_the_truth_lies_in_the_frame_of_the_crop_that_serving_makes(tiny_set, ca
             low, high = columns.min(axis=0), columns.max(axis=0)
             assert np.abs(low + high).max() / 2 < 0.5 / 64
             assert (high - low).max() == pytest.approx(0.9, abs=0.5 / 64)
-            exact = shape.camera(0, "pinhole").project(shape.frame(0, "pinhole").from_object(shape.vertices.astype(float)))
-            pixels = (exact[:, :2] * (1, -1) + 0.5) * 64  # of the stored picture
-            again = (columns * (1, -1)) * prepared.crop.side + (prepared.crop.centre_x, prepared.crop.centre_y)
-            np.testing.assert_allclose(again, pixels, atol=1e-3)
+        exact = shape.camera(0, camera_kind).project(shape.frame(0, camera_kind).from_object(shape.vertices.astype(float)))
+        pixels = (exact[:, :2] * (1, -1) + 0.5) * 64  # of the stored picture
+        again = (columns * (1, -1)) * prepared.crop.side + (prepared.crop.centre_x, prepared.crop.centre_y)
+        np.testing.assert_allclose(again, pixels, atol=1e-3)
 
 
 def test_a_prepared_view_is_a_photo_whose_camera_is_known(tiny_set):
