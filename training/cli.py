@@ -97,7 +97,8 @@ def evaluate_command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
     data: Annotated[list[Path], typer.Option(help="Folder of a prepared set (monotwin data); repeat for several.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    views: Annotated[int, typer.Option(min=1, help="Views of each shape, the first ones.")] = 1,
+    views: Annotated[int, typer.Option(min=1, help="Views of each shape, from the first view on.")] = 1,
+    first_view: Annotated[int, typer.Option(min=0, help="Where they start; the paper tests on view 23 alone.")] = 0,
     shapes: Annotated[int | None, typer.Option(min=1, help="At most so many shapes of each family.")] = None,
     resolution: Annotated[int, typer.Option(help="Cells along the image's side.")] = 128,
     workers: Annotated[int, typer.Option(min=1, help="Processes that compute the figures.")] = 1,
@@ -119,7 +120,7 @@ def evaluate_command(
     from training.prepared_sets import PreparedSets
 
     digests = PreparedSets.read(data).digests
-    config = EvaluationConfig(split=split, views=views, shapes_per_family=shapes, resolution=resolution)
+    config = EvaluationConfig(split=split, views=views, first_view=first_view, shapes_per_family=shapes, resolution=resolution)
     scores = evaluate_bundle(bundle, data, config, workers)
     metrics = {"data": digests, **scores.to_json()}
     table = Table(title=f"{scores.samples} samples of the {split} split, means over families", box=None)

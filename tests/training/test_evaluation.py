@@ -261,8 +261,15 @@ def test_as_many_views_are_judged_as_there_are(tiny_set):
     assert [evaluate([NOTHING], [tiny_set], replace(QUICK, views=n)).samples for n in (1, 2, 3)] == [2, 4, 4]
 
 
+def test_views_are_taken_from_the_first_one_asked_for(tiny_set):
+    judged = evaluate([NOTHING], [tiny_set], replace(QUICK, first_view=1))
+    assert [judged_sample.sample.view for judged_sample in judged.per_sample] == [1, 1]
+    with pytest.raises(TrainingError, match="expected views from 2 on"):
+        evaluate([NOTHING], [tiny_set], replace(QUICK, first_view=2))
+
+
 def test_a_split_without_shapes_is_refused_in_words(tiny_bundle, tiny_set):
-    with pytest.raises(TrainingError, match="expected shapes in split 'holdout', found none"):
+    with pytest.raises(TrainingError, match="expected views from 0 on of shapes in split 'holdout', found none"):
         evaluate_bundle(tiny_bundle, [tiny_set.directory], replace(QUICK, split="holdout"))
 
 

@@ -44,6 +44,7 @@ class EvaluationConfig:
 
     split: str = "test"
     views: int = 1
+    first_view: int = 0
     shapes_per_family: int | None = None
     resolution: int = 128
     surface_points: int = SURFACE_POINTS
@@ -128,7 +129,9 @@ def evaluate(predictors: Sequence[Predictor], sets: Sequence[DataIndex], config:
     samples = _samples(sets, config)
     if not samples:
         folders = ", ".join(str(index.directory) for index in sets)
-        raise TrainingError(f"{folders}: expected shapes in split {config.split!r}, found none")
+        raise TrainingError(
+            f"{folders}: expected views from {config.first_view} on of shapes in split {config.split!r}, found none"
+        )
     meshes = (reconstruct_sample(predictors, sample, config) for sample in samples)
     judged = track(_judged(meshes, workers), description=f"{config.split} split", total=len(samples))
     per_sample = tuple(JudgedSample(sample, scores) for sample, scores in zip(samples, judged, strict=True))
@@ -187,15 +190,15 @@ class SampleMeshes:
 
 
 def _samples(sets: Sequence[DataIndex], config: EvaluationConfig) -> list[Sample]:
-    """The first views of the chosen shapes, set by set."""
+    """The chosen views of the chosen shapes, set by set."""
     entries = [(index.path(entry), entry) for index in sets for entry in index.shapes(config.split)]
     taken: dict[str, int] = defaultdict(int)
     samples = []
     for file, entry in entries:
         if config.shapes_per_family is None or taken[entry.family] < config.shapes_per_family:
             taken[entry.family] += 1
-            views = min(config.views, PreparedShape.read(file).view_count)
-            samples += [Sample(entry, file, view) for view in range(views)]
+            last = min(config.first_view + config.views, PreparedShape.read(file).view_count)
+            samples += [Sample(entry, file, view) for view in range(config.first_view, last)]
     return samples
 
 
