@@ -19,7 +19,6 @@ from tests.training import solids
 from training.configs import run_from_json
 from training.errors import TrainingError
 from training.evaluation.metrics import volume_ratio
-from training.evaluation.surfaces import SampledSurface
 from training.report import figures, report
 from training.report.config import ReportConfig, read_report_config
 from training.report.page import PAGE, sentences, write_page
@@ -39,7 +38,18 @@ from training.report.rows import (
     row_protocol,
 )
 from training.report.running import Bench, Remembered, sample_numbers
-from training.report.standing import CHAMFER, IOU, METRICS, Standing, hardness_breaks, lead_sentence, paper_comparisons
+from training.report.standing import (
+    CHAMFER,
+    IOU,
+    METRICS,
+    Standing,
+    difference,
+    faint_rows,
+    hardness_breaks,
+    lead_sentence,
+    paper_comparisons,
+    unlearned_sentence,
+)
 from training.report.tables import ablation_table, hardness_table, method_table, metrics_table
 
 CONFIG = ReportConfig()
@@ -67,6 +77,13 @@ def result(name: str, config=CONFIG, *, iou=0.4, chamfer=0.05, volume=1.2, **cha
         "origin": {"commit": "abc", "hardware": "a machine", "torch": "2", "date": "2026-01-01"},
     }
     return RowResult(**{**values, **changes})
+
+
+def by_family(name: str, *ious: float) -> RowResult:
+    """A row with these IoUs, one a family, and a Chamfer-L1 of a tenth of each."""
+    means = [{metric.key: 0.5 for metric in METRICS} | {"iou": iou, "chamfer_l1": iou / 10} for iou in (*ious, np.mean(ious))]
+    families = {f"family-{number}": mean for number, mean in enumerate(means[:-1])}
+    return result(name, families=families, family_mean=means[-1])
 
 
 def with_steps(config: ReportConfig, steps: int) -> ReportConfig:
@@ -187,17 +204,53 @@ def test_the_lead_is_over_the_best_baseline(metric, ours, expected):
     assert expected in lead_sentence(standing(*baselines, row), metric, "a figure")
 
 
+def test_a_difference_has_the_standard_error_of_its_families():
+    """The gaps are 0.1, 0.2 and 0.3: their mean is 0.2, their standard deviation 0.1. Longer distances are worse."""
+    both = standing(by_family(OURS, 0.5, 0.5, 0.5), by_family("disn", 0.4, 0.3, 0.2))
+    for metric, value, error in ((IOU, 0.2, 0.1 / 3**0.5), (CHAMFER, -0.02, 0.01 / 3**0.5)):
+        found = difference(both, metric, OURS, "disn")
+        assert (found.value, found.error, found.families) == (pytest.approx(value), pytest.approx(error), 3)
+        assert found.is_clear
+    assert difference(both, IOU, OURS, "imnet") is None
+
+
+@pytest.mark.parametrize(("ours", "words"), [((0.5, 0.2, 0.4), "not clearly ahead of"), ((0.41, 0.32, 0.31), "is ahead of")])
+def test_a_lead_that_its_spread_explains_is_not_clear(ours, words):
+    """Gaps of 0.1, -0.1 and 0.1, half a standard error from nothing, and of 0.01, 0.02 and 0.01, four."""
+    lead = lead_sentence(standing(by_family(OURS, *ours), by_family("disn", 0.4, 0.3, 0.3)), IOU, "IoU")
+    assert words in lead
+    assert "over 3 families" in lead
+
+
+def test_who_is_not_ahead_of_the_best_that_learns_nothing_is_named():
+    rows = (result("extruded-silhouette", iou=0.2), result("mean-shape", iou=0.3), result("occnet", iou=0.25))
+    assert unlearned_sentence(standing(*rows, result(OURS, iou=0.4)), IOU, "IoU") == (
+        "IoU: of the methods that learn nothing the best, mean training shape, has 0.300; not ahead of it: OccNet."
+    )
+    ahead = unlearned_sentence(standing(rows[0], rows[2]), IOU, "IoU")
+    assert ahead.endswith("the best, extruded silhouette, has 0.200; all others are ahead of it.")
+
+
+def test_rows_with_hardly_a_surface_at_their_level_are_named():
+    found = standing(result("fixed-s-10", volume=0.05), result("fixed-s-50", volume=0.9), result("occnet", volume=0.01))
+    assert faint_rows(found) == ["fixed-s-10"]
+    assert any(said.startswith("Hardly a surface at the level of 0.5") and "v(d, 0.1)" in said for said in sentences(found))
+
+
 def test_where_the_papers_order_does_not_hold_is_said():
+    """Its method is the one without depths."""
     rows = (
         result("global-binary", iou=0.2),
         result("pyramid-binary", iou=0.3),
         result("fixed-s-50", iou=0.25),
-        result(OURS, iou=0.4),
+        result(PAPER_METHOD, iou=0.4),
+        result("occnet", iou=0.3),
     )
     found = {(c.metric.key, c.better, c.worse): c.margin for c in paper_comparisons(standing(*rows))}
-    assert found["iou", "pyramid-binary", "global-binary"] == pytest.approx(0.1)
-    assert found["iou", "fixed-s-50", "pyramid-binary"] == pytest.approx(-0.05)
-    assert found["iou", OURS, "disn"] is None
+    assert found["iou", "pyramid-binary", "global-binary"].value == pytest.approx(0.1)
+    assert found["iou", "fixed-s-50", "pyramid-binary"].value == pytest.approx(-0.05)
+    assert found["iou", PAPER_METHOD, "occnet"].value == pytest.approx(0.1)
+    assert found["iou", PAPER_METHOD, "disn"] is None
     said = [sentence for sentence in sentences(standing(*rows)) if "does not hold in IoU" in sentence]
     assert said == ["It does not hold in IoU, where the paper has FPN, v(d, 0.5) before FPN, binary labels: 0.250 against 0.300."]
 
@@ -255,9 +308,7 @@ def smoke(tiny_set, tmp_path_factory):
     """A whole report on the tiny set: its bench and its folder. Checkpoints are large, so they go when the tests are done."""
     folder = tmp_path_factory.mktemp("report")
     bench = Bench(ReportConfig.smoke(), (tiny_set,), folder / "runs", torch.device("cpu"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SampledSurface.of.__func__, "__defaults__", (2000,))  # samples of a surface, for speed
-        write_report(bench, folder / "out")
+    write_report(bench, folder / "out")
     yield bench, folder / "out"
     shutil.rmtree(folder)
 

@@ -125,7 +125,7 @@ def draw_samples(path: Path, titles: Sequence[str], tiles: Sequence[Sequence[Pic
 def _bars(axes: Axes, standing: Standing, names: Sequence[str], metric: Metric) -> None:
     values = [standing.mean(name, metric) for name in names]
     lengths = [np.nan if value is None else value for value in values]
-    colours = [VERMILION if name == OURS else BLUE if name in BASELINES else GREY for name in names]
+    colours = [VERMILION if name in (OURS, PAPER_METHOD) else BLUE if name in BASELINES else GREY for name in names]
     axes.barh(range(len(names)), lengths, color=colours, height=0.7)
     for number, value in enumerate(values):
         if value is not None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.evaluation.metrics import TITLES
+from training.evaluation.sharp_edges import PAPER
 from training.report import figures, tables
+from training.report.config import ReportConfig
 from training.report.standing import (
     CHAMFER,
+    CLEAR,
     COMPARED,
+    FAINT,
     IOU,
     Comparison,
     Standing,
+    faint_rows,
     hardness_breaks,
     lead_sentence,
     paper_comparisons,
+    unlearned_sentence,
 )
 
 PAGE = "README.md"
@@ -42,11 +48,17 @@ def write_page(directory: Path, standing: Standing) -> Path:
 
 def sentences(standing: Standing) -> list[str]:
     """What the figures say, computed from them: ours against the best baseline, and where the paper's order does not hold."""
-    said = [lead_sentence(standing, metric, TITLES[metric.key]) for metric in COMPARED]
+    said = [
+        sentence(standing, metric, TITLES[metric.key]) for sentence in (lead_sentence, unlearned_sentence) for metric in COMPARED
+    ]
     comparisons = paper_comparisons(standing)
-    known = [comparison for comparison in comparisons if comparison.margin is not None]
-    broken = [comparison for comparison in known if comparison.margin is not None and comparison.margin <= 0]
-    said.append(f"The paper's order holds in {len(known) - len(broken)} of {len(known)} comparisons in IoU and Chamfer-L1.")
+    known = [(comparison, comparison.margin) for comparison in comparisons if comparison.margin is not None]
+    held = [comparison for comparison, margin in known if margin.is_clear and margin.value > 0]
+    broken = [comparison for comparison, margin in known if margin.is_clear and margin.value <= 0]
+    said.append(
+        f"The paper's order holds in {len(held)} of {len(known)} comparisons in IoU and Chamfer-L1, not in {len(broken)}, and "
+        f"{len(known) - len(held) - len(broken)} are undecided, less than {CLEAR:g} standard errors over families apart."
+    )
     for found in broken:
         better, worse = standing.rows[found.better].title, standing.rows[found.worse].title
         order = f"where the paper has {better} before {worse}: {_pair(standing, found)}"
@@ -54,6 +66,9 @@ def sentences(standing: Standing) -> list[str]:
     if len(known) < len(comparisons):
         said.append(f"{len(comparisons) - len(known)} comparisons wait for rows.")
     said.append(_hardness_sentence(standing))
+    if faint := faint_rows(standing):
+        names = "; ".join(standing.rows[name].title for name in faint)
+        said.append(f"Hardly a surface at the level of 0.5, a median of less than {FAINT:g} of the true volume: {names}.")
     if standing.stale:
         names = ", ".join(standing.rows[name].title for name in standing.stale)
         said.append(f"Stale rows, which another budget made and no table shows: {names}.")
@@ -88,11 +103,42 @@ def _opening(standing: Standing) -> list[str]:
         "Written by `monotwin report`; what is compared, and how to run it, is in [results](../results.md).",
         f"Every trained row saw {budget}{limit} at {config.image_size} px, with {points.near} points near the surface and "
         f"{points.uniform} in the volume of each, or {points.surface} on the surface for the methods that learn from it; "
-        f"one seed ({config.seed}), the same data, optimiser and augmentation. "
-        f"Baselines have {config.baseline_width:g} of their papers' channels. "
-        f"Judged on {samples} of the {config.split} split at resolution {config.resolution}, level 0.5, not calibrated. "
-        "Lengths are in units in which the silhouette's longer side is 0.9. The best figure of a column is bold.",
+        f"one seed ({config.seed}), the same data, optimiser and augmentation; errors are over families, none over seeds. "
+        f"{_widths(config)} "
+        f"Judged on {samples} of the {config.split} split at resolution {config.resolution}, each field at the level that is "
+        f"best on {config.level_views} validation views, surfaces by {config.surface_points:,} samples. "
+        "Lengths are in units in which the silhouette's longer side is 0.9. "
+        "The best figure of a column is bold, however close the others are.",
     ]
+
+
+def _widths(config: ReportConfig) -> str:
+    """How large the networks are, and what ours learns that the baselines do not."""
+    network, auxiliary = config.network, config.auxiliary
+    decoder = ", ".join(map(str, network.decoder_widths))
+    depths = (
+        f" and also learns front and back depths in {auxiliary.depth_cells} × {auxiliary.depth_cells} columns of each view; "
+        "no baseline does, nor does FPN, v(d, s), the paper's method"
+        if auxiliary.depth_weight
+        else ""
+    )
+    return (
+        f"Baselines have {config.baseline_width:g} of their papers' channels (a ResNet-18 stays whole); ours has a pyramid of "
+        f"{network.pyramid_channels} and a decoder of {decoder}{depths}."
+    )
+
+
+def _floor(config: ReportConfig) -> str:
+    """How far the distances and edges may be trusted at this resolution, with so many samples."""
+    floor = (
+        "An exact prediction is not free of error either: [evaluation](../evaluation.md) has its figures by samples on a surface."
+    )
+    if config.resolution * PAPER.radius >= 1:
+        return floor
+    return (
+        f"{floor} A cell of the grid, {1 / config.resolution:.3f}, is wider than the {PAPER.radius:g} within which a crease "
+        "counts for ECD: a field's surface has next to no sharp edges here, and both ECD, the edge share and EF1 say little."
+    )
 
 
 def _methods(standing: Standing, with_samples: bool) -> list[str]:
@@ -105,7 +151,7 @@ def _methods(standing: Standing, with_samples: bool) -> list[str]:
         tables.method_table(standing, CHAMFER),
         "IoU, the paper's Table 3.",
         tables.method_table(standing, IOU),
-        "All metrics, means over families.",
+        f"All metrics, means over families. {_floor(standing.config)}",
         tables.metrics_table(standing),
         *_folded("IoU of each family", tables.family_table(standing, IOU)),
         *_folded("Chamfer-L1 of each family", tables.family_table(standing, CHAMFER)),
@@ -123,7 +169,8 @@ def _ablation(standing: Standing) -> list[str]:
         f"![Labels over distance]({figures.LABELS})",
         f"![s and F1 while training]({figures.SCHEDULE})",
         "## Fixed hardness",
-        "The paper's Fig. 6: predicted / true volume.",
+        "The paper's Fig. 6: predicted / true volume, at the level of 0.5 that was trained for; "
+        "IoU and Chamfer-L1 at the level that is best on validation views.",
         f"![Volume ratio over s]({figures.VOLUME})",
         tables.hardness_table(standing),
     ]

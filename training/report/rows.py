@@ -47,8 +47,8 @@ def fixed_row_name(s: float) -> str:
     return f"fixed-s-{round(100 * s):02d}"
 
 
-METHOD_TABLE = (*(row.name for row in UNLEARNED), *BASELINES, OURS)
 PAPER_METHOD = "adaptive-s"  # ours without what the encoder learns beside occupancy
+METHOD_TABLE = (*(row.name for row in UNLEARNED), *BASELINES, PAPER_METHOD, OURS)
 ABLATION_TABLE = ("global-binary", "backbone-binary", "pyramid-binary", fixed_row_name(0.5), PAPER_METHOD, OURS)
 VARIANT_TABLE = (OURS, "paper-rule", "orthographic")
 HARDNESS_TABLE = (*map(fixed_row_name, FIXED_S), "pyramid-binary", PAPER_METHOD)
