@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, fields, replace
@@ -108,10 +109,10 @@ class TrainingState:
             state["schedule"] = self.method.schedule.state_dict()
         save_checkpoint(path, state)
 
-    def resume(self, path: Path, config: RunConfig) -> None:
-        """Takes up a checkpoint of the same run; only its budget and its intervals may have been changed since.
+    def resume(self, path: Path, config: RunConfig, digest: str) -> None:
+        """Takes up a checkpoint of the same run; only its budget, its intervals and, with a warning, its data may have changed.
 
-        With another number of processes than before, each draws from a fresh generator.
+        digest: of the data that it goes on with. With another number of processes than before, each draws from a fresh generator.
         """
         state = load_checkpoint(path)
         if "method" not in state:
@@ -125,6 +126,8 @@ class TrainingState:
             raise TrainingError(
                 f"{path}: expected a checkpoint of this run, found one with other {', '.join(changed)}; choose another --out"
             )
+        if (learnt := state["provenance"].get("data_digest")) != digest:
+            warnings.warn(f"{path}: the data have changed: digest {learnt} before, {digest} from here on", stacklevel=2)
         self.method.load_state_dict(state["method"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -195,7 +198,7 @@ def train(
     if checkpoint.exists():
         if start != StartingWeights():
             raise TrainingError(f"{checkpoint}: expected no checkpoint beside starting weights, found one; choose another --out")
-        state.resume(checkpoint, config)
+        state.resume(checkpoint, config, sets.digest)
         console.print(f"resumed at step {state.step}")
     provenance = {"data_digest": sets.digest, "data": sets.digests, **circumstances(fabric.device, fabric.world_size)}
 

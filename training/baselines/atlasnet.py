@@ -75,6 +75,7 @@ class AtlasNet(DeformedSphere):
         self.backbone = ResNet18()
         self.project = nn.Linear(STAGE_CHANNELS[-1], code)
         self.decoder = AtlasDecoder(code, scaled(512, width))
+        self.points = torch.Generator().manual_seed(0)  # of the sphere; its own, so that a resumed run draws what it would have
 
     def encode(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) normalised -> (B, K) code."""
@@ -84,10 +85,17 @@ class AtlasNet(DeformedSphere):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Squared Chamfer distance between the true surface and fresh points of the sphere, moved; nothing to observe."""
         code = self.encode(normalise(batch.images))
-        drawn = F.normalize(torch.randn(len(code), POINTS, 3, device=code.device), dim=-1)
+        drawn = F.normalize(torch.randn(len(code), POINTS, 3, generator=self.points), dim=-1).to(code.device)
         moved = self.decoder(drawn, code)
         loss = nearest(batch.surface, moved).squared.mean() + nearest(moved, batch.surface).squared.mean()
         return loss, loss.new_zeros(0)
+
+    def get_extra_state(self) -> Tensor:
+        """torch: what a state dict holds beside weights."""
+        return self.points.get_state()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.points.set_state(state.cpu())
 
     def vertices(self, images: Tensor) -> Tensor:
         moved: Tensor = self.decoder(self.template.expand(len(images), -1, -1), self.encode(images))
