@@ -68,7 +68,7 @@ def circumstances(device: torch.device, world_size: int) -> dict[str, Any]:
     """By which code, on what and with which command this process trains."""
     return {
         "commit": commit(),
-        "uncommitted_changes": bool(_git("status", "--porcelain")),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "command": shlex.join(sys.argv),
         "torch": str(torch.__version__),
         "hardware": hardware(device),
