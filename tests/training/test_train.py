@@ -516,7 +516,7 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine():
     rate = training_loop._learning_rate
     assert [rate(config, step, 0.0) for step in (0, 1, 3, 10)] == pytest.approx([0.25, 0.5, 1.0, 1.0])
     assert [rate(config, 10, used) for used in (0.0, 0.5, 1.0)] == pytest.approx([1.0, 0.5, 0.0])
-    assert rate(dataclasses.dataclasses.replace(config, decay="constant"), 10, 0.9) == 1.0
+    assert rate(dataclasses.replace(config, decay="constant"), 10, 0.9) == 1.0
 
 
 def test_data_that_have_changed_since_are_pointed_out_and_the_run_goes_on(finished, tiny_set, tmp_path):
