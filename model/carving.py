@@ -1,7 +1,7 @@
 """What the photo shows to be empty is empty: a field is cut to the object's silhouette.
 
-In columns (u, v, z) a silhouette is a set of columns for either camera, so the mesh gets the outline of the photo, holes
-included, to a fraction of a pixel, where the network alone knows it to a few.
+In columns (u, v, z) a silhouette is a set of columns for either camera, so the mesh keeps within the outline of the
+photo, holes included, to a fraction of a pixel, where the network alone knows it to a few.
 """
 
 from __future__ import annotations
