@@ -53,6 +53,29 @@ class QueryGrid:
         return np.linspace(-HALF_DEPTH, HALF_DEPTH, self.shape[2], dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class SampledBox:
+    """Occupancy at the nodes of a box of a grid; outside of the box nothing reaches the level it was sampled for.
+
+    first: the grid's node that is node (0, 0, 0) of the box; values: (a, b, c) float32.
+    """
+
+    grid: QueryGrid
+    first: tuple[int, int, int]
+    values: Float32
+
+    @property
+    def origin(self) -> npt.NDArray[np.float64]:
+        """(3,): (u, v, z) of the box's node (0, 0, 0)."""
+        return np.asarray(self.grid.origin) + np.asarray(self.first) * self.grid.spacing
+
+    def on_whole_grid(self) -> Float32:
+        """(n_u, n_v, n_z) float32: the same on all of the grid's nodes, zero outside the box."""
+        whole = np.zeros(self.grid.shape, np.float32)
+        whole[tuple(slice(start, start + size) for start, size in zip(self.first, self.values.shape, strict=True))] = self.values
+        return whole
+
+
 class OccupancyField(Protocol):
     """A field bound to one image and one grid of columns."""
 

@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model.errors import NoSurface
+from model.field import SampledBox
 from model.mesh import Mesh
 
 FloatArray = npt.NDArray[np.floating]
@@ -12,6 +13,11 @@ FloatArray = npt.NDArray[np.floating]
 # A node that (almost) lies on the surface would put up to six vertices in one place; so no node comes nearer to the level
 # than this share of the values' range, which moves the surface by far less than a hundredth of a voxel where it is steep.
 NUDGE = 1e-3
+
+
+def surface_of(samples: SampledBox, level: float) -> Mesh:
+    """The surface of a sampled field in columns (u, v, z), as `extract_surface` makes it."""
+    return extract_surface(samples.values, level, samples.origin, samples.grid.spacing)
 
 
 def extract_surface(

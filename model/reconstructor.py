@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from model.carving import carve, column_coverage
+from model.camera import PinholeCamera
+from model.carving import column_coverage
 from model.errors import Cancelled, InvalidOption
-from model.field import Float32, QueryGrid
+from model.field import Float32, QueryGrid, SampledBox
 from model.foreground import Background, find_foreground
-from model.hierarchy import query_hierarchically
+from model.hierarchy import Culling, pinhole_stretch, query_hierarchically
 from model.image import Photo, PreparedImage, prepare
-from model.isosurface import extract_surface
+from model.isosurface import surface_of
 from model.mesh import Mesh
 from model.preview import silhouette
 from model.refine import keep_largest, limit_faces
@@ -118,9 +119,9 @@ class Reconstructor:
         with stage("encode"):
             field = self.encode(prepared, QueryGrid(options.resolution), cancelled)
         with stage("query"):
-            values = carve(query_hierarchically(field, level), column_coverage(prepared.silhouette, field.grid), level)
+            samples = self.query(field, prepared, level)
         with stage("extract"):
-            surface = extract_surface(values, level, field.grid.origin, field.grid.spacing)
+            surface = surface_of(samples, level)
         if cancelled():
             raise Cancelled("refine: stopped, nobody waits for the mesh any more")
         with stage("refine"):
@@ -131,8 +132,8 @@ class Reconstructor:
         disc = np.zeros((64, 64), np.float32)
         cv2.circle(disc, (32, 32), 24, 1.0, -1)
         photo = Photo(rgb=np.full((64, 64, 3), 128, np.uint8), alpha=(disc * 255).astype(np.uint8))
-        field = self.encode(self.prepare(photo, Options(), None), QueryGrid(MIN_RESOLUTION))
-        query_hierarchically(field, 0.5)
+        prepared = self.prepare(photo, Options(), None)
+        self.query(self.encode(prepared, QueryGrid(MIN_RESOLUTION)), prepared, 0.5)
 
     def prepare(self, photo: Photo, options: Options, mask: npt.NDArray[np.bool_] | None) -> PreparedImage:
         """The object found, cropped and laid into the network's square."""
@@ -146,6 +147,16 @@ class Reconstructor:
         mean, std = (np.array(values, np.float32).reshape(3, 1, 1) for values in (manifest.mean, manifest.std))
         image = np.ascontiguousarray(((prepared.pixels - mean) / std)[None])
         return self.network.encode(image, grid, observed_columns(prepared.silhouette, grid), cancelled)
+
+    def query(self, field: OnnxField, prepared: PreparedImage, level: float) -> SampledBox:
+        """The field cut to the silhouette, asked where its surface is."""
+        return query_hierarchically(field, level, column_coverage(prepared.silhouette, field.grid), self._culling(prepared))
+
+    def _culling(self, prepared: PreparedImage) -> Culling:
+        """What the bundle knows of parts that hide between coarse nodes, for the camera of this picture."""
+        camera, manifest = prepared.camera, self.bundle.manifest
+        stretch = pinhole_stretch(camera.distance) if isinstance(camera, PinholeCamera) else 1.0
+        return Culling(manifest.labels.soft_label, manifest.culling, stretch)
 
     def _level(self, options: Options) -> float:
         return self.bundle.manifest.level if options.level is None else options.level

@@ -53,7 +53,7 @@ def test_the_sample_becomes_a_watertight_mesh_whose_silhouette_is_the_photos(rec
 
 def test_the_hierarchical_query_finds_what_the_dense_one_finds(reconstructor, sample):
     field = reconstructor.encode(reconstructor.prepare(sample, Options(), None), QueryGrid(128))
-    hierarchical, dense = query_hierarchically(field, 0.5) >= 0.5, query_densely(field) >= 0.5
+    hierarchical, dense = query_hierarchically(field, 0.5).on_whole_grid() >= 0.5, query_densely(field) >= 0.5
     assert dense.sum() > 10_000
     assert (hierarchical & dense).sum() / (hierarchical | dense).sum() >= 0.999
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from model.field import QueryGrid
 from model.hierarchy import query_hierarchically
-from model.isosurface import extract_surface
+from model.isosurface import surface_of
 from model.mesh import Mesh
 from training.data.dataset import Batch
 from training.torch_field import TorchField
@@ -59,4 +59,4 @@ class FieldMethod(Method):
     def surface(self, image: Tensor, grid: QueryGrid, observed: npt.NDArray[np.bool_]) -> Mesh:
         with torch.inference_mode():
             field = TorchField(self.field(image), grid, observed, image.device)
-            return extract_surface(query_hierarchically(field, self.level), self.level, grid.origin, grid.spacing)
+            return surface_of(query_hierarchically(field, self.level), self.level)

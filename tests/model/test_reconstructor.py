@@ -13,7 +13,7 @@ from model.errors import Cancelled, InvalidOption, NoForeground, NoSurface
 from model.field import QueryGrid
 from model.hierarchy import query_hierarchically
 from model.image import OUTLINE_SIZE
-from model.isosurface import extract_surface
+from model.isosurface import surface_of
 from model.preview import silhouette
 from tests.conftest import BALL_RADIUS
 
@@ -194,7 +194,7 @@ def test_a_pinhole_mesh_projects_into_the_silhouette(reconstructor):
 def test_orthographic_columns_are_the_mesh(reconstructor, photo, monkeypatch):
     prepared = reconstructor.prepare(photo, SMALL, None)
     field = reconstructor.encode(prepared, QueryGrid(64))
-    surface = extract_surface(query_hierarchically(field, 0.5), 0.5, field.grid.origin, field.grid.spacing)
+    surface = surface_of(query_hierarchically(field, 0.5), 0.5)
     flat = replace(prepared, camera=OrthographicCamera())
     np.testing.assert_array_equal(reconstructor.refine(surface, flat, SMALL).vertices, surface.vertices)
     assert not np.array_equal(reconstructor.refine(surface, prepared, SMALL).vertices, surface.vertices)
