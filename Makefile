@@ -42,9 +42,12 @@ check: $(VENV)/.development ## Check format, lint, types and import contracts
 	$(BIN)/mypy --strict app model
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.development ## Measure the latency of a reconstruction, and what training data cost
-	$(BIN)/python -m benchmarks.latency
-	$(BIN)/python -m benchmarks.data
+bench: $(VENV)/.development ## Measure latency, the query, throughput, memory and training data, in about five minutes
+	$(BIN)/python -m benchmarks.latency --repeats 5 --seconds 15
+	$(BIN)/python -m benchmarks.query --rounds 3
+	$(BIN)/python -m benchmarks.throughput --seconds 6
+	$(BIN)/python -m benchmarks.memory --repeats 1
+	$(BIN)/python -m benchmarks.data --shapes 16 --steps 5
 
 TRAIN_DEMO := out/train-demo
 train-demo: $(VENV)/.development ## Parts, training, export and evaluation, small: out/train-demo

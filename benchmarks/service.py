@@ -20,7 +20,7 @@ POLL_SECONDS = 0.01
 
 
 class ServiceFailed(Exception):
-    """The service ended or was not ready in time; the message holds the end of its log."""
+    """The service ended or was not ready in time; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,11 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
             if process.poll() is not None:
                 raise ServiceFailed(f"the service ended with exit code {process.returncode}:\n{last_lines(log)}")
             try:
-                if client.get("/health/ready").status_code == httpx.codes.OK:
+                answer = client.get("/health/ready")
+                if answer.status_code == httpx.codes.OK:
                     return
+                if answer.json().get("state") == "failed":
+                    raise ServiceFailed(f"the service cannot start: {answer.json().get('detail')}")
             except httpx.TransportError:
                 pass  # not listening yet
             time.sleep(POLL_SECONDS)
