@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from model.field import QueryGrid
 from model.networks.occupancy_network import OccupancyNetwork
 from model.runtime.bundle import (
     DECODER,
+    DECODER_HALF,
     ENCODER,
     WEIGHTS,
     Labels,
@@ -28,11 +29,12 @@ from model.runtime.bundle import (
     write_bundle,
 )
 from model.runtime.onnx_field import OnnxNetwork
+from model.runtime.sessions import open_session
 from training.calibration import calibrate
 from training.card import SAMPLES, model_card
 from training.checkpoints import load_checkpoint, network_of
 from training.errors import TrainingError
-from training.graphs import OPSET, decoder_bytes, encoder_bytes
+from training.graphs import OPSET, decoder_bytes, encoder_bytes, half_decoder_bytes
 from training.labels import D_STAR, VOXELS
 from training.normalisation import MEAN, STD
 from training.prepared_sets import PreparedSets
@@ -40,7 +42,7 @@ from training.provenance import origin_of, shown
 from training.torch_field import TorchField
 
 EXACT_TOLERANCE = 1e-4  # probability; float32 graphs differ from torch by rounding only
-HALF_TOLERANCE = 2e-2  # probability; fp16-stored weights, whose effect on IoU `evaluate` shows
+HALF_TOLERANCE = 2e-2  # probability; fp16-stored weights, whose effect on IoU `evaluate` shows, and fp16 products on a GPU
 CARD = "README.md"
 CALIBRATION_VIEWS = 192
 DEFAULT_DISTANCE = 2.5  # crop sides; the middle of the training views, about 21 degrees across the crop
@@ -61,6 +63,7 @@ def export_bundle(
 ) -> ModelBundle:
     """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried.
 
+    half: weights stored as fp16, and beside them a decoder for GPUs that computes in fp16, unless that strays too far from torch.
     data_dirs: prepared sets, on whose validation splits the field is calibrated (`training.calibration`); the manifest describes
     those that the weights were trained on.
     """
@@ -99,15 +102,17 @@ def export_bundle(
         files={},
     )
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    stored = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+    shipped = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     with tempfile.TemporaryDirectory() as scratch:
         exact = _files(network, config.image_size, half=False)
         _check_parity(write_bundle(Path(scratch) / "exact", manifest, exact), network, EXACT_TOLERANCE)
         files = _files(network, config.image_size, half=True) if half else exact
         if half:
-            _check_parity(write_bundle(Path(scratch) / "half", manifest, files), network, HALF_TOLERANCE)
+            stored = write_bundle(Path(scratch) / "half", manifest, files)
+            _check_parity(stored, network, HALF_TOLERANCE)
+            files |= _half_decoder(stored, network)
     return write_bundle(
-        directory, manifest, {**files, WEIGHTS: safetensors.torch.save(stored), CARD: model_card(manifest).encode()}
+        directory, manifest, {**files, WEIGHTS: safetensors.torch.save(shipped), CARD: model_card(manifest).encode()}
     )
 
 
@@ -145,15 +150,30 @@ def _files(network: OccupancyNetwork, image_size: int, *, half: bool) -> dict[st
     return {ENCODER: encoder_bytes(network, image_size, half=half), DECODER: decoder_bytes(network, half=half)}
 
 
-def _check_parity(bundle: ModelBundle, network: OccupancyNetwork, tolerance: float) -> None:
-    """Runs the graphs and torch on two images, two grids and several numbers of points."""
+def _half_decoder(bundle: ModelBundle, network: OccupancyNetwork) -> dict[str, bytes]:
+    """The decoder that computes in fp16, behind the bundle's encoder; nothing if it strays too far from torch to be shipped."""
+    content = half_decoder_bytes(network)
+    file = bundle.path(DECODER_HALF)
+    file.write_bytes(content)
     exported = OnnxNetwork.load(bundle, "cpu")
+    worst = _worst_difference(replace(exported, decoder=open_session(file, "cpu")), network, bundle.manifest.image_size)
+    return {DECODER_HALF: content} if worst <= HALF_TOLERANCE else {}
+
+
+def _check_parity(bundle: ModelBundle, network: OccupancyNetwork, tolerance: float) -> None:
+    worst = _worst_difference(OnnxNetwork.load(bundle, "cpu"), network, bundle.manifest.image_size)
+    if not worst <= tolerance:
+        raise TrainingError(f"export: expected the graphs to agree with torch to {tolerance:g} in probability, found {worst:.3g}")
+
+
+def _worst_difference(exported: OnnxNetwork, network: OccupancyNetwork, image_size: int) -> float:
+    """Runs the graphs and torch on two images, two grids and several numbers of points; NaN where one of them says NaN."""
     rng = np.random.default_rng(0)
+    worst = []
     for resolution, count in ((32, 1000), (48, 17)):
         grid = QueryGrid(resolution)
         observed = np.ones(grid.shape[:2], np.bool_)
-        size = bundle.manifest.image_size
-        image = rng.standard_normal((1, 3, size, size), dtype=np.float32)
+        image = rng.standard_normal((1, 3, image_size, image_size), dtype=np.float32)
         columns = rng.integers(0, observed.size, count)
         depths = rng.uniform(-0.75, 0.75, count).astype(np.float32)
         with torch.inference_mode():
@@ -161,11 +181,8 @@ def _check_parity(bundle: ModelBundle, network: OccupancyNetwork, tolerance: flo
         probability = partial(_probability, network, maps)
         expected = TorchField(probability, grid, observed, maps[0].device).query(columns, depths)
         found = exported.encode(image, grid, observed).query(columns, depths)
-        worst = float(np.abs(expected - found).max())
-        if not worst <= tolerance:
-            raise TrainingError(
-                f"export: expected the graphs to agree with torch to {tolerance:g} in probability, found {worst:.3g}"
-            )
+        worst.append(np.abs(expected - found).max())
+    return float(np.max(worst))
 
 
 def _probability(network: OccupancyNetwork, maps: list[torch.Tensor], points: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 encoder.onnx         (image, lateral) -> feature plane
 decoder.onnx         (plane, columns, depths) -> occupancy
+decoder_half.onnx    the same in half precision, for GPUs; may be absent
 weights.safetensors  the unfolded network, fp16, to go on training from; serving does not read it
 manifest.json        what all of it is, with the sha256 of each file
 README.md            the model card
@@ -15,16 +16,18 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.camera import FILL, HALF_DEPTH
 from model.errors import BundleError
+from model.soft_label import SoftLabel
 
 FORMAT: Literal[1] = 1
 MANIFEST = "manifest.json"
 ENCODER, DECODER, WEIGHTS = "encoder.onnx", "decoder.onnx", "weights.safetensors"
+DECODER_HALF = "decoder_half.onnx"
 
 
 class _Strict(BaseModel):
@@ -46,6 +49,11 @@ class Labels(_Strict):
     voxels_per_side: int
     logit_shift: float = 0.0
     """What export took off the logits to make 0.5 the best level; v(d, s) describes the field before that."""
+
+    @property
+    def soft_label(self) -> SoftLabel | None:
+        """v(d, s) as the field should show it; None for binary labels."""
+        return None if self.final_s is None else SoftLabel(self.final_s, self.d_star_voxels, self.voxels_per_side)
 
 
 class Split(_Strict):
@@ -101,6 +109,8 @@ class Manifest(_Strict):
     level: float = 0.5
     frame: Frame = Frame()
     labels: Labels
+    culling: dict[int, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Cells along the image's side -> factor, as `model.hierarchy.Culling` has it; calibrated at export."""
     network: dict[str, Any]
     parameters: int
     origin: Origin
@@ -147,7 +157,7 @@ def read_bundle(directory: Path) -> ModelBundle:
     if manifest.frame != Frame():
         raise BundleError(f"{manifest_file}: expected the frame {Frame()}, found {manifest.frame}")
     bundle = ModelBundle(directory, manifest, hashlib.sha256(text).hexdigest())
-    for file in (ENCODER, DECODER):
+    for file in (ENCODER, DECODER, *({DECODER_HALF} & manifest.files.keys())):
         verify_file(bundle, file)
     return bundle
 

@@ -3,43 +3,81 @@
 The feature of a point does not depend on its depth, so the encoder graph ends in a *feature plane*: for every column (u, v) of
 the query grid the first decoder layer's pre-activation without its depth term. The decoder graph takes column numbers and
 depths, adds the depth term and runs the remaining layers (docs/decisions/0006). The plane stays in the device's memory between
-the calls.
+the calls: both sessions run on device 0, the encoder leaves it there and the decoder is handed the same memory.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from model.camera import HALF_DEPTH
 from model.errors import Cancelled
 from model.field import Float32, QueryGrid
-from model.runtime.bundle import DECODER, ENCODER, ModelBundle
-from model.runtime.sessions import Device, Session, open_session
+from model.runtime.bundle import DECODER, DECODER_HALF, ENCODER, ModelBundle
+from model.runtime.calibration import fastest_size
+from model.runtime.sessions import DEVICE_ID, Device, Session, is_out_of_memory, open_session
 
-CHUNK = 16_384  # points a decoder call: activations of a few layers then fit a core's cache
+DEFAULT_CHUNK = 2_048  # points a decoder call where nothing was measured: the activations fit a core's cache
+CPU_CHUNKS = tuple(2**k for k in range(9, 15))  # 512 to 16,384
+CUDA_CHUNKS = tuple(2**k for k in range(14, 21))  # 16,384 to 1,048,576
+CALIBRATION_SECONDS = 0.3
+CALIBRATION_GRID = QueryGrid(64)
+CALIBRATION_POINTS = 4_096  # timed at once, at least: single small calls are too short to be timed one by one
 
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """The two sessions of a bundle."""
+    """The two sessions of a bundle, and how many points they are asked at once.
+
+    On a CPU the chunk changes no bit of an answer (a test checks it); on a GPU the library that multiplies matrices may choose
+    another kernel for another size, so who wants the same bytes from several machines fixes the chunk.
+    """
 
     encoder: Session
     decoder: Session
+    chunk: int = DEFAULT_CHUNK
+    chunk_is_fixed: bool = False
 
     @classmethod
-    def load(cls, bundle: ModelBundle, device: Device = "auto", threads: int | None = None) -> OnnxNetwork:
-        """Opens both graphs on one device; see `open_session` for what is raised."""
+    def load(
+        cls, bundle: ModelBundle, device: Device = "auto", threads: int | None = None, chunk: int | None = None
+    ) -> OnnxNetwork:
+        """Opens both graphs on one device; see `open_session` for what is raised.
 
-        def session(file: str) -> Session:
-            path: Path = bundle.path(file)
-            return open_session(path, device, threads)
+        chunk: points a decoder call, for good; None for a default that `calibrated` may replace. On CUDA the decoder computes
+        in half precision where the bundle has a graph for it.
+        """
+        encoder = open_session(bundle.path(ENCODER), device, threads)
+        file = DECODER_HALF if encoder.runs_on_cuda and DECODER_HALF in bundle.manifest.files else DECODER
+        # TF32 would round the depths of a float32 graph to a tenth of a voxel
+        decoder = open_session(bundle.path(file), device, threads, tf32=False)
+        return cls(encoder, decoder, DEFAULT_CHUNK if chunk is None else chunk, chunk is not None)
 
-        return cls(session(ENCODER), session(DECODER))
+    def calibrated(self) -> OnnxNetwork:
+        """The same network with the chunk that is fastest here, found in some 0.3 s; a fixed one stays.
+
+        Asks about random columns and depths of a small random plane: what is in them does not change the time.
+        """
+        if self.chunk_is_fixed:
+            return self
+        rng = np.random.default_rng(0)
+        grid = CALIBRATION_GRID
+        observed = np.ones(grid.shape[:2], np.bool_)
+        width = self.decoder.ort.get_inputs()[0].shape[1]
+        plane = rng.standard_normal((observed.size, width), dtype=np.float32)
+        on_device = ort.OrtValue.ortvalue_from_numpy(plane, self.decoder.device_type, DEVICE_ID)
+        sizes = CUDA_CHUNKS if self.decoder.runs_on_cuda else CPU_CHUNKS
+        columns = np.sort(rng.integers(0, observed.size, max(sizes)))  # queries walk from column to column
+        depths = rng.uniform(-HALF_DEPTH, HALF_DEPTH, max(sizes)).astype(np.float32)
+        field = OnnxField(self.decoder, on_device, grid, observed, lambda: False, self.chunk)
+        return replace(self, chunk=fastest_size(sizes, partial(_seconds_a_point, field, columns, depths), CALIBRATION_SECONDS))
 
     def encode(
         self, image: Float32, grid: QueryGrid, observed: npt.NDArray[np.bool_], cancelled: Callable[[], bool] = lambda: False
@@ -48,33 +86,48 @@ class OnnxNetwork:
         binding = self.encoder.ort.io_binding()
         binding.bind_cpu_input("image", image)
         binding.bind_cpu_input("lateral", grid.lateral)
-        binding.bind_output("plane", self.encoder.device_type)
-        self.encoder.ort.run_with_iobinding(binding)
-        return OnnxField(self.decoder, binding.get_outputs()[0], grid, observed, cancelled)
+        binding.bind_output("plane", self.encoder.device_type, DEVICE_ID)
+        self.encoder.ort.run_with_iobinding(binding)  # returns when the device is done, so the plane is complete
+        return OnnxField(self.decoder, binding.get_outputs()[0], grid, observed, cancelled, self.chunk)
 
 
 @dataclass(frozen=True)
 class OnnxField:
-    """One picture's field. `plane` is (columns, H1) float32 in the device's memory."""
+    """One picture's field. `plane` is (columns, H1) float32 in the device's memory; `chunk` points are asked at once."""
 
     decoder: Session
     plane: ort.OrtValue
     grid: QueryGrid
     observed: npt.NDArray[np.bool_]
     cancelled: Callable[[], bool]
+    chunk: int = DEFAULT_CHUNK
 
     def query(self, columns: npt.NDArray[np.int64], depths: Float32) -> Float32:
         """Occupancy at points given by column number (n,) and z (n,) -> (n,) float32 in [0, 1]; Cancelled between chunks."""
+        columns, depths = np.ascontiguousarray(columns), np.ascontiguousarray(depths)
         answers = np.empty(len(columns), np.float32)
         binding = self.decoder.ort.io_binding()
         binding.bind_ortvalue_input("plane", self.plane)
-        for start in range(0, len(columns), CHUNK):
+        for start in range(0, len(columns), self.chunk):
             if self.cancelled():
                 raise Cancelled("query: stopped, nobody waits for the mesh any more")
-            part = slice(start, start + CHUNK)
-            binding.bind_cpu_input("columns", np.ascontiguousarray(columns[part]))
-            binding.bind_cpu_input("depths", np.ascontiguousarray(depths[part]))
-            binding.bind_output("occupancy", "cpu")
+            part = slice(start, start + self.chunk)
+            binding.bind_cpu_input("columns", columns[part])
+            binding.bind_cpu_input("depths", depths[part])
+            answer = answers[part]  # written in place
+            binding.bind_output("occupancy", "cpu", 0, np.float32, answer.shape, answer.ctypes.data)
             self.decoder.ort.run_with_iobinding(binding)
-            answers[part] = binding.copy_outputs_to_cpu()[0]
         return answers
+
+
+def _seconds_a_point(field: OnnxField, columns: npt.NDArray[np.int64], depths: Float32, size: int) -> float:
+    """Seconds a point in calls of `size`; infinite when the device's memory does not hold one."""
+    count = max(size, CALIBRATION_POINTS)
+    started = time.perf_counter()
+    try:
+        replace(field, chunk=size).query(columns[:count], depths[:count])
+    except Exception as error:  # onnxruntime raises its own, undocumented tree of exceptions
+        if is_out_of_memory(error):
+            return float("inf")
+        raise
+    return (time.perf_counter() - started) / count
