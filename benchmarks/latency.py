@@ -196,6 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser.parse_args(arguments)
     reconstructor = Reconstructor.load(wanted.bundle, threads=wanted.threads)
     photos = {path.name: read_photo(path.read_bytes()) for path in wanted.photo or [SAMPLE]}
+    reconstructor.warm_up()
     about = introduce(reconstructor)
     measured = [
         runs

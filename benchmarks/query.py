@@ -485,6 +485,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser.parse_args(arguments)
     reconstructor = Reconstructor.load(wanted.bundle, "cpu", wanted.threads)
     photo = read_photo(wanted.photo.read_bytes())
+    reconstructor.warm_up()
     measured = introduce(reconstructor)
     case = Case.of(reconstructor, photo, wanted.resolution)
     if {"rate", "roofline"} & set(wanted.only):

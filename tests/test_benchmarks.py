@@ -34,11 +34,11 @@ def reconstructor(tiny_bundle) -> Reconstructor:
 
 @pytest.fixture(scope="module")
 def photo_file(tmp_path_factory) -> Path:
-    """A grey disc on a transparent ground."""
+    """A grey triangle on a transparent ground: narrower at the top than the ball that the tiny network sees everywhere."""
     v, u = np.mgrid[-1:1:64j, -1:1:64j]
     pixels = np.full((64, 64, 4), 120, np.uint8)
-    pixels[..., 3] = 255 * (u**2 + v**2 < 0.6)
-    path = tmp_path_factory.mktemp("photos") / "disc.png"
+    pixels[..., 3] = 255 * ((np.abs(v) < 0.8) & (2 * np.abs(u) < v + 0.8))
+    path = tmp_path_factory.mktemp("photos") / "triangle.png"
     Image.fromarray(pixels).save(path)
     return path
 
@@ -185,7 +185,7 @@ def test_chunks_change_the_rate_alone(case, capsys):
 
 def test_the_twin_says_what_the_field_says(reconstructor, photo, case, capsys):
     measured = query.compare_dense(reconstructor, photo, case, 1, share=1 / 200, calls=(2048, 4096))
-    assert measured["largest_difference"] < 1e-4
+    assert measured["largest_difference"] < 5e-3  # the weights beside the graphs are stored as fp16
     assert measured["ratio"] == pytest.approx(measured["twin_seconds"] / measured["engine_seconds"])
     scale = measured["nodes"] / measured["timed_nodes"]
     assert measured["twin_seconds"] == pytest.approx(scale * measured["twin_slice_seconds"])
@@ -250,11 +250,15 @@ def test_the_least_is_that_of_the_dense_field(case):
 
 
 def test_columns_that_the_cut_decides_are_not_counted(case):
-    everywhere = dataclasses.replace(case.prepared, silhouette=np.ones_like(case.prepared.silhouette))
-    nowhere = dataclasses.replace(case.prepared, silhouette=np.zeros_like(case.prepared.silhouette))
-    assert query.least_nodes(dataclasses.replace(case, prepared=nowhere)) == 0
-    all_ends = len(query.crossing_nodes(case.box, case.level))
-    assert query.least_nodes(case) < query.least_nodes(dataclasses.replace(case, prepared=everywhere)) <= all_ends
+    def least(silhouette):
+        return query.least_nodes(dataclasses.replace(case, prepared=dataclasses.replace(case.prepared, silhouette=silhouette)))
+
+    right_half = np.zeros_like(case.prepared.silhouette)
+    right_half[:, len(right_half) // 2 :] = 1
+    ends = query.crossing_nodes(case.box, case.level)
+    assert least(np.zeros_like(right_half)) == 0
+    assert least(right_half) == (ends[:, 0] >= 32).sum()  # the column at u = 0 is covered to a half
+    assert 0 < least(case.prepared.silhouette) < len(ends)
 
 
 def test_the_roofline_is_points_over_the_ideal_rate(reconstructor, photo, case, capsys):
@@ -423,7 +427,7 @@ def test_a_small_child_of_a_large_process_stays_small_and_counts_in_the_tree():
 
 
 def test_steps_run_in_fresh_processes_without_torch(tiny_bundle, photo_file):
-    bare = memory.measure_step("bare", repeats=2)
+    bare = memory.measure_step("bare")
     done = memory.measure_step("reconstructed", tiny_bundle, photo_file, 32)
     assert not bare.torch
     assert not done.torch
@@ -460,8 +464,18 @@ def test_the_real_service_is_started_loaded_and_stopped(tiny_bundle, photo_file)
         httpx.get(f"{service.url}/health/live", trust_env=False)
 
 
-def test_a_service_that_cannot_start_is_reported_with_its_log(tmp_path):
-    with pytest.raises(ServiceFailed, match=r"cannot start: .*expected a bundle folder"), running_service(tmp_path / "none"):
+def test_a_service_that_ends_is_reported_with_its_log(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.service.SERVE", [sys.executable, "-c", "raise SystemExit('nothing to serve')"])
+    with pytest.raises(ServiceFailed, match="exit code 1:\nnothing to serve"), running_service(tmp_path):
+        pass
+
+
+def test_a_service_that_cannot_become_ready_is_reported_at_once(tmp_path, monkeypatch):
+    body = {"state": "failed", "detail": "no bundle"}
+    answer = httpx.Response(503, json=body)
+    monkeypatch.setattr("benchmarks.service.client_of", lambda url: client_to(lambda request: answer))
+    monkeypatch.setattr("benchmarks.service.SERVE", [sys.executable, "-c", "import signal; signal.pause()"])
+    with pytest.raises(ServiceFailed, match="cannot start: no bundle"), running_service(tmp_path):
         pass
 
 
