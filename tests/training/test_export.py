@@ -3,18 +3,23 @@
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import safetensors.torch
 import torch
 
 from model.errors import BundleError
 from model.field import QueryGrid
-from model.runtime.bundle import DECODER, ENCODER, MANIFEST, WEIGHTS, read_bundle
+from model.networks.decoder import Decoder
+from model.networks.occupancy_network import NetworkConfig, OccupancyNetwork
+from model.runtime.bundle import DECODER, DECODER_HALF, ENCODER, MANIFEST, WEIGHTS, read_bundle
 from model.runtime.onnx_field import OnnxNetwork
+from model.runtime.sessions import open_session
 from training import export, graphs
-from training.checkpoints import load_checkpoint, save_checkpoint
+from training.checkpoints import load_checkpoint, network_of, save_checkpoint
 from training.errors import TrainingError
 from training.evaluation.evaluate import EvaluationConfig, Scores
 from training.evaluation.metrics import Score
@@ -29,10 +34,11 @@ def half_bundle(tiny_checkpoint, tmp_path_factory):
     return export_bundle(tiny_checkpoint, tmp_path_factory.mktemp("bundles") / "half", CARD)
 
 
-def answers(directory) -> np.ndarray:
+def answers(directory, decoder: str = DECODER) -> np.ndarray:
     grid = QueryGrid(32)
     rng = np.random.default_rng(0)
-    field = OnnxNetwork.load(read_bundle(directory), "cpu", threads=1).encode(
+    network = OnnxNetwork.load(read_bundle(directory), "cpu", threads=1)
+    field = replace(network, decoder=open_session(directory / decoder, "cpu", threads=1)).encode(
         rng.standard_normal((1, 3, 64, 64), dtype=np.float32), grid, np.ones(grid.shape[:2], np.bool_)
     )
     return field.query(rng.integers(0, 33 * 33, 2000), rng.uniform(-0.75, 0.75, 2000).astype(np.float32))
@@ -44,6 +50,91 @@ def test_half_storage_halves_the_graphs_and_keeps_the_answers(half_bundle, tiny_
     found, expected = answers(half_bundle.directory), answers(tiny_bundle)
     np.testing.assert_allclose(found, expected, atol=export.HALF_TOLERANCE)
     assert not np.array_equal(found, expected)
+
+
+def test_the_half_decoder_comes_with_half_storage_and_keeps_the_answers(half_bundle, tiny_bundle):
+    """On a CPU ONNX Runtime casts around what it has no fp16 kernel for, so what is rounded is what a GPU rounds."""
+    assert DECODER_HALF in half_bundle.manifest.files
+    assert DECODER_HALF not in read_bundle(tiny_bundle).manifest.files
+    found, expected = answers(half_bundle.directory, DECODER_HALF), answers(tiny_bundle)
+    np.testing.assert_allclose(found, expected, atol=export.HALF_TOLERANCE)
+    assert not np.array_equal(found, answers(half_bundle.directory))
+
+
+def test_the_half_decoder_computes_in_half_but_for_its_ends(half_bundle):
+    graph = onnx.load(half_bundle.directory / DECODER_HALF).graph
+    types = {weight.name: weight.data_type for weight in graph.initializer}
+    products = [types[node.input[1]] for node in graph.node if node.op_type == "Gemm"]
+    assert products == [onnx.TensorProto.FLOAT16] * 3 + [onnx.TensorProto.FLOAT]
+    assert types["depth_weight"] == onnx.TensorProto.FLOAT
+
+
+def steep_decoder() -> Decoder:
+    """One whose first layer answers a change of z of 1e-4, a fortieth of a voxel, and saturates nowhere near."""
+    torch.manual_seed(0)
+    decoder = OccupancyNetwork(NetworkConfig(pyramid_channels=8, decoder_widths=(32, 24, 16, 8))).eval().decoder
+    with torch.no_grad():
+        decoder.first.weight[:, -1] = torch.where(torch.arange(32) % 2 == 0, 1000.0, -1000.0)
+    return decoder
+
+
+def test_the_half_decoder_does_not_round_depths(tmp_path):
+    """Around z = 0.7, where fp16 knows steps of 0.0005; the plane takes away the depth term of 0.7 itself."""
+    decoder = steep_decoder()
+    network = OccupancyNetwork(NetworkConfig(pyramid_channels=8, decoder_widths=(32, 24, 16, 8)))
+    network.decoder = decoder
+    steps = np.linspace(-1e-3, 1e-3, 41)
+    inputs = {
+        "plane": np.float32(-0.7) * decoder.position_weights[:, 2].detach().numpy()[None],
+        "columns": np.zeros(41, np.int64),
+        "depths": (0.7 + steps).astype(np.float32),
+    }
+    found = {}
+    for file, content in (
+        (DECODER, graphs.decoder_bytes(network, half=False)),
+        (DECODER_HALF, graphs.half_decoder_bytes(network)),
+    ):
+        (tmp_path / file).write_bytes(content)
+        session = open_session(tmp_path / file, "cpu", threads=1).ort
+        (found[file],) = session.run(["occupancy"], inputs)
+        rounded = inputs["depths"].astype(np.float16).astype(np.float32)
+        (found[f"{file} rounded"],) = session.run(["occupancy"], {**inputs, "depths": rounded})
+    scale = np.ptp(found[DECODER])
+    assert np.abs(found[DECODER] - found[f"{DECODER} rounded"]).max() > 0.1 * scale  # rounding z would be seen
+    np.testing.assert_allclose(found[DECODER_HALF], found[DECODER], rtol=0, atol=0.01 * scale)
+
+
+def test_a_half_decoder_that_was_tampered_with_is_refused(half_bundle, tmp_path):
+    copy = shutil.copytree(half_bundle.directory, tmp_path / "copy")
+    with (copy / DECODER_HALF).open("ab") as stream:
+        stream.write(b"!")
+    with pytest.raises(BundleError, match=r"decoder_half\.onnx: expected sha256"):
+        read_bundle(copy)
+    (copy / DECODER_HALF).unlink()
+    with pytest.raises(BundleError, match=r"expected decoder_half\.onnx, found none"):
+        read_bundle(copy)
+
+
+@pytest.mark.parametrize("worst", [math.nan, 0.0201])
+def test_a_half_decoder_that_strays_is_not_shipped(half_bundle, tiny_checkpoint, tmp_path, monkeypatch, worst):
+    network = network_of(load_checkpoint(tiny_checkpoint))[0]
+    copy = read_bundle(shutil.copytree(half_bundle.directory, tmp_path / "copy"))
+    content = copy.path(DECODER_HALF).read_bytes()
+    monkeypatch.setattr(export, "half_decoder_bytes", lambda network: content)
+    assert export._half_decoder(copy, network) == {DECODER_HALF: content}
+    monkeypatch.setattr(export, "_worst_difference", lambda exported, network, image_size: worst)
+    assert export._half_decoder(copy, network) == {}
+
+
+def test_a_half_decoder_is_compared_with_torch(half_bundle, tiny_checkpoint, tmp_path, monkeypatch):
+    """One with another network's logits."""
+    network = network_of(load_checkpoint(tiny_checkpoint))[0]
+    copy = read_bundle(shutil.copytree(half_bundle.directory, tmp_path / "copy"))
+    graph = onnx.load(copy.path(DECODER_HALF))
+    (bias,) = (weight for weight in graph.graph.initializer if weight.name == "last.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float32(1), bias.name))
+    monkeypatch.setattr(export, "half_decoder_bytes", lambda network: graph.SerializeToString())
+    assert export._half_decoder(copy, network) == {}
 
 
 def test_the_manifest_tells_what_a_bundle_was_made_from(half_bundle, tiny_checkpoint):
@@ -70,7 +161,7 @@ def bundle_parameters(directory) -> list[torch.Tensor]:
 
 
 def test_the_graphs_tell_nothing_of_the_machine_that_exported_them(half_bundle):
-    for file in (ENCODER, DECODER):
+    for file in (ENCODER, DECODER, DECODER_HALF):
         content = (half_bundle.directory / file).read_bytes()
         assert b"/training/" not in content
         assert b".py" not in content
