@@ -168,8 +168,26 @@ def test_without_culling_parts_are_lost():
     assert not (query_hierarchically(field, LEVEL, None, SIGNS_ALONE).on_whole_grid() >= LEVEL).any()
 
 
-def test_half_of_the_distance_is_not_enough():
-    """The factor counts: with half of it the cells' middles are out of sight."""
+@pytest.mark.parametrize("kind", [parts.fins, parts.wire_frame])
+def test_the_query_ends_where_the_inside_reaches_the_box_that_a_coarser_grid_left(kind):
+    """At 128 there are two refinements; without culling the first may see so little that the second runs out of its box."""
+
+    class Impatient(SoftField):
+        calls = 0
+
+        def query(self, columns, depths):
+            self.calls += 1
+            assert self.calls < 500, "asked again and again: a query that never ends"
+            return super().query(columns, depths)
+
+    for part in placed_parts(kind, 0, tilts=0)[::3]:
+        field = Impatient(part, 128)
+        found = query_hierarchically(field, LEVEL, None, SIGNS_ALONE).on_whole_grid() >= LEVEL
+        assert not (found & ~(query_densely(field) >= LEVEL)).any()
+
+
+def test_a_quarter_of_the_distance_is_not_enough():
+    """The factor counts: with less of it the cells' middles are out of sight."""
     culling = Culling.uniform(IDEAL, 0.25)
     assert any(nodes_on_another_side(part, 64, culling)[0] for part in all_parts(0, tilts=2))
 
