@@ -57,11 +57,11 @@ def draw(runs: Sequence[dict[str, Any]]) -> Figure:
         axes.plot(resolutions, medians, marker="o", label=line, color="black" if whole else None, linewidth=2.5 if whole else 1.5)
     low, high = ([one["seconds"]["total"][name] for one in runs] for name in ("p10", "p90"))
     axes.fill_between(resolutions, low, high, color="black", alpha=0.15, linewidth=0)
-    start = 1.5 * runs[0]["seconds"]["total"]["median"]
+    end = 1.6 * runs[-1]["seconds"]["total"]["median"]
     for name, power in GUIDES.items():
-        guide = [start * (resolution / resolutions[0]) ** power for resolution in resolutions]
+        guide = [end * (resolution / resolutions[-1]) ** power for resolution in resolutions]
         axes.plot(resolutions, guide, color="grey", linestyle=":", linewidth=1)
-        axes.annotate(name, (resolutions[-1], guide[-1]), color="grey", ha="right", va="bottom")
+        axes.annotate(name, (resolutions[0], guide[0]), color="grey", ha="left", va="bottom")
     axes.set(xscale="log", yscale="log", xlabel="resolution (cells along the image's side)", ylabel="seconds")
     axes.set_xticks(resolutions, [str(resolution) for resolution in resolutions], minor=False)
     axes.minorticks_off()

@@ -17,6 +17,7 @@ from docs.examples.demo import SERVE, free_port, last_lines, stop
 
 READY_SECONDS = 60
 POLL_SECONDS = 0.01
+DEADLINE_SECONDS = 600  # of the service and its clients: a slow machine shall show as a long time, not as a 504
 
 
 class ServiceFailed(Exception):
@@ -40,7 +41,8 @@ def running_service(bundle: Path, settings: Mapping[str, str] = {}) -> Iterator[
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "service.log"
-        environment = os.environ | {"MONOTWIN_BUNDLE": str(bundle), "MONOTWIN_DATA_DIR": folder} | dict(settings)
+        ours = {"BUNDLE": str(bundle), "DATA_DIR": folder, "DEADLINE_SECONDS": str(DEADLINE_SECONDS)}
+        environment = os.environ | {f"MONOTWIN_{name}": value for name, value in ours.items()} | dict(settings)
         started = time.monotonic()
         with log.open("wb") as output:
             command = [*SERVE, "--host", "127.0.0.1", "--port", str(port)]
@@ -52,8 +54,8 @@ def running_service(bundle: Path, settings: Mapping[str, str] = {}) -> Iterator[
             stop(process)
 
 
-def client_of(url: str, seconds: float = 120) -> httpx.Client:
-    """A client with one connection's worth of settings; a proxy of the environment cannot reach this machine's loopback."""
+def client_of(url: str, seconds: float = DEADLINE_SECONDS) -> httpx.Client:
+    """A client of the service; a proxy of the environment cannot reach this machine's loopback."""
     return httpx.Client(base_url=url, timeout=seconds, trust_env=False)
 
 
