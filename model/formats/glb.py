@@ -20,10 +20,10 @@ def write_glb(mesh: Mesh) -> bytes:
     """Positions as they are: glTF's frame is the view frame (x right, y up, z towards the viewer), its unit the metre."""
     small = len(mesh.vertices) < RESTART_INDEX_16
     indices = mesh.faces.astype("<u2" if small else "<u4").tobytes()
-    positions, normals = mesh.vertices.astype("<f4"), vertex_normals(mesh).astype("<f4")
-    vertex_bytes = positions.nbytes
+    positions, normals = (array.astype("<f4").tobytes() for array in (mesh.vertices, vertex_normals(mesh)))
+    vertex_bytes = len(positions)
     low, high = mesh.bounds.tolist() if len(mesh.vertices) else ([0.0] * 3, [0.0] * 3)
-    vector = {"componentType": FLOAT, "count": len(positions), "type": "VEC3"}
+    vector = {"componentType": FLOAT, "count": len(mesh.vertices), "type": "VEC3"}
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": GENERATOR, "extras": mesh.metadata},
         "scene": 0,
@@ -55,28 +55,38 @@ def write_glb(mesh: Mesh) -> bytes:
         "buffers": [{"byteLength": 2 * vertex_bytes + len(indices)}],
     }
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-    chunks = _chunk(b"JSON", text, b" ") + _chunk(b"BIN\0", positions.tobytes() + normals.tobytes() + indices, b"\0")
-    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+    chunks = _chunk(b"JSON", [text], b" ") + _chunk(b"BIN\0", [positions, normals, indices], b"\0")
+    return b"".join([struct.pack("<4sII", b"glTF", 2, 12 + sum(map(len, chunks))), *chunks])
 
 
 def vertex_normals(mesh: Mesh) -> npt.NDArray[np.float32]:
-    """(n, 3) float32 unit normals: the face normals around each vertex, weighted by the faces' angles there."""
-    corners = mesh.corners.astype(np.float64)
-    ahead, behind = np.roll(corners, -1, axis=1) - corners, np.roll(corners, 1, axis=1) - corners
-    angles = np.arctan2(np.linalg.norm(np.cross(ahead, behind), axis=2), np.einsum("ijk,ijk->ij", ahead, behind))
-    across = np.cross(ahead[:, 0], behind[:, 0])
-    weighted = angles[..., None] * _unit(across)[:, None]
-    sums = [np.bincount(mesh.faces.ravel(), weighted[..., axis].ravel(), len(mesh.vertices)) for axis in range(3)]
-    return _unit(np.stack(sums, axis=1)).astype(np.float32)
+    """(n, 3) float32 unit normals: the face normals around each vertex, weighted by the faces' angles there.
+
+    A face without area has no say; a vertex without direction gets z, since glTF demands one.
+    """
+    sums = np.zeros((3, len(mesh.vertices)))
+    for _, vertices, corners in mesh.blocks():
+        ab, bc, ca = (corners[:, (i + 1) % 3] - corners[:, i] for i in range(3))
+        across = np.stack([ab[j] * bc[k] - ab[k] * bc[j] for j, k in ((1, 2), (2, 0), (0, 1))])
+        doubled_area = np.sqrt(_dot(across, across))
+        at_a, at_b = np.arctan2(doubled_area, -_dot(ab, ca)), np.arctan2(doubled_area, -_dot(bc, ab))
+        direction = across / np.where(doubled_area > 0, doubled_area, 1)
+        for corner, angle in zip(vertices, (at_a, at_b, np.pi - at_a - at_b), strict=True):
+            for axis in range(3):
+                np.add.at(sums[axis], corner, direction[axis] * angle)
+    lengths = np.sqrt(_dot(sums, sums))
+    normals = np.where(lengths > 0, sums / np.where(lengths > 0, lengths, 1), [[0.0], [0.0], [1.0]])
+    return np.ascontiguousarray(normals.T, np.float32)
 
 
-def _unit(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(n, 3) scaled to length 1; where there is no direction, z, since glTF demands one."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.where(lengths > 0, vectors / np.where(lengths > 0, lengths, 1), [0.0, 0.0, 1.0])
+def _dot(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(3, k) with (3, k) -> (k,)."""
+    products: npt.NDArray[np.float64] = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    return products
 
 
-def _chunk(kind: bytes, content: bytes, padding: bytes) -> bytes:
-    """A GLB chunk: length, kind, content filled up to a multiple of four bytes."""
-    content += padding * (-len(content) % 4)
-    return struct.pack("<I4s", len(content), kind) + content
+def _chunk(kind: bytes, parts: list[bytes], padding: bytes) -> list[bytes]:
+    """A GLB chunk, to be joined: length, kind, the parts of its content, filled up to a multiple of four bytes."""
+    length = sum(map(len, parts))
+    filling = padding * (-length % 4)
+    return [struct.pack("<I4s", length + len(filling), kind), *parts, filling]

@@ -113,6 +113,45 @@ def test_normals_at_a_cubes_corners_are_its_diagonals_however_its_sides_are_spli
     np.testing.assert_allclose(normals, cube.vertices * 2 / np.sqrt(3), atol=1e-6)
 
 
+def normals_corner_by_corner(mesh):
+    """The slow twin of `vertex_normals`."""
+    sums = np.zeros((len(mesh.vertices), 3))
+    for face in mesh.faces:
+        corners = mesh.vertices[face].astype(np.float64)
+        across = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+        for i in range(3):
+            ahead, behind = corners[(i + 1) % 3] - corners[i], corners[(i + 2) % 3] - corners[i]
+            cosine = ahead @ behind / np.linalg.norm(ahead) / np.linalg.norm(behind)
+            sums[face[i]] += np.arccos(np.clip(cosine, -1, 1)) * across / np.linalg.norm(across)
+    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-4, 1e3])  # the sizes that can be asked for
+@pytest.mark.parametrize("block", [100, 100_000])
+def test_normals_are_the_face_normals_weighted_by_angle(monkeypatch, block, factor):
+    monkeypatch.setattr("model.mesh.BLOCK", block)
+    mesh = mesh_of(torus(), 24).scaled(factor)
+    np.testing.assert_allclose(vertex_normals(mesh), normals_corner_by_corner(mesh), atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1.0])
+def test_normals_of_a_torus_point_from_its_ring(factor):
+    mesh = mesh_of(torus(0.3, 0.1), 96)
+    ring = mesh.vertices * [1, 1, 0]
+    outward = mesh.vertices - 0.3 * ring / np.linalg.norm(ring, axis=1, keepdims=True)
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    cosines = np.einsum("ij,ij->i", vertex_normals(mesh.scaled(factor)), outward)
+    assert cosines.min() > np.cos(np.radians(6))
+
+
+def test_a_face_without_area_has_no_say_in_the_normals():
+    cube = trimesh.creation.box()
+    vertices = np.vstack([cube.vertices, (cube.vertices[0] + cube.vertices[1]) / 2]).astype(np.float32)
+    thin = np.array([[0, 8, 1]])
+    whole, thinned = (Mesh(vertices, np.vstack(faces).astype(np.int32)) for faces in ([cube.faces], [cube.faces, thin]))
+    np.testing.assert_array_equal(vertex_normals(thinned), vertex_normals(whole))
+
+
 def test_a_vertex_without_direction_still_has_a_unit_normal():
     flat = Mesh(np.zeros((4, 3), np.float32), np.array([[0, 1, 2]], np.int32))
     np.testing.assert_array_equal(np.linalg.norm(vertex_normals(flat), axis=1), 1)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from model.mesh import Mesh
+from tests.model.fields import box, hollow, mesh_of, sphere, torus
 
 TETRAHEDRON = Mesh(
     np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32),
@@ -36,6 +37,57 @@ def test_turning_the_faces_inside_out_negates_the_volume_and_leaves_it_closed():
 )
 def test_what_is_not_closed_is_not_watertight(faces):
     assert not Mesh(TETRAHEDRON.vertices, np.ascontiguousarray(faces)).is_watertight
+
+
+def closed_by_counting(faces):
+    """The slow twin of `is_watertight`: directed edges one by one."""
+    edges = [(face[i], face[(i + 1) % 3]) for face in faces.tolist() for i in range(3)]
+    distinct = set(edges)
+    return 0 < len(distinct) == len(edges) and all((end, start) in distinct for start, end in distinct)
+
+
+def test_watertight_is_what_counting_the_edges_says_whatever_is_done_to_a_closed_mesh():
+    rng = np.random.default_rng(5)
+    sound = mesh_of(torus(), 16)
+    verdicts = []
+    for change in range(40):
+        faces = sound.faces[rng.permutation(len(sound.faces))]
+        vertex_order = rng.permutation(len(sound.vertices)).astype(np.int32)
+        faces = vertex_order[faces]
+        k = rng.integers(len(faces) - 1)
+        match change % 8:
+            case 1:
+                faces = np.delete(faces, k, axis=0)
+            case 2:
+                faces[k] = faces[k, ::-1]
+            case 3:
+                faces = np.vstack([faces, faces[k], faces[k, ::-1]])  # back to back: each edge four times
+            case 4:
+                faces[k] = faces[k + 1]
+            case 5:
+                faces[faces == faces[k, 0]] = faces[k, 1]  # a collapse that leaves two faces without area
+            case 6:
+                faces[k, 0] = rng.integers(len(sound.vertices))
+            case 7:
+                faces = np.roll(faces, 1, axis=1)  # the same faces
+        verdicts.append(Mesh(sound.vertices, np.ascontiguousarray(faces)).is_watertight)
+        assert verdicts[-1] == closed_by_counting(faces) or change % 8 == 5, change
+        assert change % 8 != 5 or not verdicts[-1]
+    assert any(verdicts)
+    assert not all(verdicts)
+
+
+@pytest.mark.parametrize("block", [1, 7, 100_000])
+def test_the_volume_is_the_sum_of_determinants_however_many_faces_are_worked_on_at_once(monkeypatch, block):
+    monkeypatch.setattr("model.mesh.BLOCK", block)
+    mesh = mesh_of(hollow(box(0.4, 0.3, 0.2), sphere(0.1)), 16)
+    determinants = [np.linalg.det(corners.astype(np.float64)) / 6 for corners in mesh.corners]
+    np.testing.assert_allclose(mesh.volumes, determinants, atol=1e-12)
+    assert mesh.volume == pytest.approx(sum(determinants), rel=1e-9)
+    joined = np.concatenate([corners for _, corners, _ in mesh.blocks()], axis=1)
+    np.testing.assert_array_equal(joined, mesh.faces.T)
+    for where, _, coordinates in mesh.blocks():
+        np.testing.assert_array_equal(coordinates.transpose(2, 1, 0), mesh.corners[where])
 
 
 def test_scaling_scales_the_volume_by_its_cube_and_keeps_the_metadata():

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from model.mesh import Mesh
-from model.preview import render_preview, silhouette
+from model.preview import _may_cover, render_preview, silhouette
 from tests.model.fields import box, mesh_of, moved, sphere, union
 
 TRIANGLE = np.array([[0, 1, 2]], np.int32)
@@ -46,6 +46,31 @@ def test_a_silhouette_is_that_of_a_slow_point_in_triangle_test():
             sides.append((u1 - u0) * (v - v0) - (v1 - v0) * (u - u0))
         inside = np.all(np.array(sides) > 0, axis=0) | np.all(np.array(sides) < 0, axis=0)
         np.testing.assert_array_equal(seen, inside)
+
+
+def test_triangles_are_left_out_only_where_they_cover_nothing(monkeypatch):
+    """Small triangles, their corners often on pixel centres, on their edges, and outside: the exact test of all says the same."""
+    size = 32
+    rng = np.random.default_rng(4)
+    with_and_without = []
+    for spread, step in [(2, 4), (3, 8), (6, 2), (40, 3)]:
+        first = rng.integers(-4 * step, (size + 4) * step, (400, 1, 2))
+        pixels = (first + rng.integers(-spread * step // 2, spread * step // 2 + 1, (400, 3, 2))) / step + 0.5
+        points = ((pixels / size - 0.5) * (1, -1)).reshape(-1, 2)
+        faces = np.arange(1200, dtype=np.int32).reshape(400, 3)
+        with_and_without.append([[silhouette(points, faces[k : k + 1], size) for k in range(400)]])
+        with monkeypatch.context() as patch:
+            patch.setattr("model.preview._may_cover", lambda points, faces, size: np.ones(len(faces), np.bool_))
+            with_and_without[-1].append([silhouette(points, faces[k : k + 1], size) for k in range(400)])
+    for quick, slow in with_and_without:
+        np.testing.assert_array_equal(quick, slow)
+        assert 20 < np.any(slow, axis=(1, 2)).sum() < 400
+
+
+def test_of_a_mesh_as_fine_as_the_picture_most_triangles_are_left_out():
+    mesh = mesh_of(sphere(0.4), 128)
+    points = (mesh.vertices[:, :2].astype(np.float64) * (1, -1) + 0.5) * 128
+    assert _may_cover(points, mesh.faces, 128).mean() < 0.6
 
 
 def test_winding_does_not_matter_for_a_silhouette_and_nothing_covers_nothing():
