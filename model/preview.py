@@ -58,8 +58,11 @@ def render_preview(mesh: Mesh, azimuth_degrees: float, elevation_degrees: float,
 
 def silhouette(vertices_uv: npt.NDArray[np.floating], faces: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.bool_]:
     """(size, size) bool: pixels that any triangle covers; (n, 2) u right and v up in [-0.5, 0.5], row 0 at v = 0.5."""
-    pixels = (np.asarray(vertices_uv, np.float64) * (1, -1) + 0.5) * size
-    spans = _spans(pixels[faces[_may_cover(pixels, faces, size)]], size)
+    x, y = (np.ascontiguousarray(axis, np.float64) for axis in vertices_uv.T)
+    x, y = (x + 0.5) * size, (0.5 - y) * size
+    corners = np.ascontiguousarray(faces.T, np.int64)
+    corners = corners[:, _may_cover(x, y, corners, size)]
+    spans = _spans(x[corners], y[corners], size)
     starts, ends = (
         np.bincount(spans.row * (size + 1) + column, minlength=size * (size + 1)).reshape(size, size + 1)
         for column in (spans.first, spans.end)
@@ -67,19 +70,25 @@ def silhouette(vertices_uv: npt.NDArray[np.floating], faces: npt.NDArray[np.int3
     return np.cumsum(starts - ends, axis=1)[:, :size] > 0
 
 
-def _may_cover(points: FloatArray, faces: npt.NDArray[np.int32], size: int) -> npt.NDArray[np.bool_]:
-    """(m,) bool: False for triangles between whose extremes in x or in y no pixel's centre lies; points (n, 2) in pixels.
+def _may_cover(x: FloatArray, y: FloatArray, corners: IntArray, size: int) -> npt.NDArray[np.bool_]:
+    """(m,) bool: False for triangles between whose extremes in x or in y no pixel's centre lies.
 
-    In a fine mesh that spares most triangles the exact test. Corners are compared by the first centre after them, along both
-    axes in one integer; a corner on (almost) a centre is marked, for it may cover that centre alone.
+    x, y: (n,) in pixels; corners: (3, m) into them. In a fine mesh that spares most triangles the exact test. Corners are
+    compared by the first centre after them, along both axes in one integer; a corner on (almost) a centre is marked, for it
+    may cover that centre alone.
     """
-    before, after = (np.floor(points - 0.5 + 2 * EDGE_SLACK), np.ceil(points - 0.5 - 2 * EDGE_SLACK))
-    codes = 2 * np.clip(after, 0, size).astype(np.int64) + (before >= after)
-    code = codes[:, 0] << 32 | codes[:, 1]
-    a, b, c = code.take(np.ascontiguousarray(faces.T))
+    code_x, code_y = (_centre_after(axis, size) for axis in (x, y))
+    a, b, c = (code_x << 32 | code_y)[corners]
     differing = (a ^ b) | (a ^ c) | (a & (1 << 32 | 1))
     may: npt.NDArray[np.bool_] = ((differing >> 32) != 0) & ((differing & 0xFFFFFFFF) != 0)
     return may
+
+
+def _centre_after(pixels: FloatArray, size: int) -> IntArray:
+    """(n,) coordinates in pixels -> twice the index of the first centre after each, odd where a centre is (almost) met."""
+    after = np.ceil(pixels - (0.5 + 2 * EDGE_SLACK))
+    met = after - pixels < 2 * EDGE_SLACK - 0.5
+    return 2 * np.clip(after, 0, size).astype(np.int64) + met
 
 
 def _camera_axes(azimuth_degrees: float, elevation_degrees: float) -> FloatArray:
@@ -141,7 +150,8 @@ def _nearest(corners: FloatArray, size: int) -> tuple[FloatArray, IntArray]:
     depth, face = np.full(size * size, -np.inf), np.full(size * size, -1)
     origin, slope = _planes(corners)
     farthest, nearest = corners[..., 2].min(axis=1), corners[..., 2].max(axis=1)
-    for spans in _portions(_spans(corners[..., :2], size)):
+    x, y = (np.ascontiguousarray(corners[..., axis].T) for axis in range(2))
+    for spans in _portions(_spans(x, y, size)):
         length = spans.end - spans.first
         owner, row = np.repeat(spans.face, length), np.repeat(spans.row, length)
         column = _counted_up(spans.first, length)
@@ -173,13 +183,12 @@ def _barycentric(corners: FloatArray, points: npt.NDArray[np.floating]) -> Float
     return cast(FloatArray, clipped / clipped.sum(axis=1, keepdims=True))
 
 
-def _spans(corners: FloatArray, size: int) -> _Spans:
-    """(m, 3, 2) triangles in pixels -> the runs of pixels that they cover in a picture of (size, size)."""
-    x, y = (np.ascontiguousarray(corners[..., axis].T) for axis in range(2))
+def _spans(x: FloatArray, y: FloatArray, size: int) -> _Spans:
+    """(3, m) triangles in pixels, each corner a row -> the runs of pixels that they cover in a picture of (size, size)."""
     first_row = np.clip(np.ceil(y.min(axis=0) - 0.5), 0, size).astype(np.int64)
     end_row = np.clip(np.floor(y.max(axis=0) - 0.5) + 1, 0, size).astype(np.int64)
     rows = np.maximum(end_row - first_row, 0)
-    face, row = np.repeat(np.arange(len(corners)), rows), _counted_up(first_row, rows)
+    face, row = np.repeat(np.arange(x.shape[1]), rows), _counted_up(first_row, rows)
     left, right = np.full(len(row), np.inf), np.full(len(row), -np.inf)
     for corner, following in ((0, 1), (1, 2), (2, 0)):
         start, below = x[corner][face], (row + 0.5) - y[corner][face]
