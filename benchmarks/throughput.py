@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,31 +91,29 @@ class Clock:
 
 
 def ask_repeatedly(client: httpx.Client, photo: bytes, resolution: int, clock: Clock) -> Answers:
-    """One client, until the clock has run out; any other answer than 200 and 503 is an error."""
+    """One client, once at least, until the clock has run out; any other answer than 200 and 503 is an error."""
     answers = Answers()
-    while clock.left() > 0:
+    while True:
         began = clock.elapsed()
         answer = client.post("/reconstruct", files={"image": ("photo", photo)}, data={"resolution": str(resolution)})
         if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             answers.refusals += 1
             clock.wait(float(answer.headers["Retry-After"]))
-            continue
-        answer.raise_for_status()
-        answers.came.append(clock.elapsed())
-        answers.seconds.append(answers.came[-1] - began)
-    return answers
+        else:
+            answer.raise_for_status()
+            answers.came.append(clock.elapsed())
+            answers.seconds.append(answers.came[-1] - began)
+        if clock.left() <= 0:
+            return answers
 
 
 def load(url: str, photo: bytes, resolution: int, clients: int, seconds: float) -> Load:
     """`clients` threads at once, each with a connection of its own."""
-    clock = Clock(seconds)
-
-    def one(_: int) -> Answers:
-        with client_of(url) as client:
-            return ask_repeatedly(client, photo, resolution, clock)
-
-    with ThreadPoolExecutor(clients) as pool:
-        return Load.of(list(pool.map(one, range(clients))))
+    with ExitStack() as stack:
+        connections = [stack.enter_context(client_of(url)) for _ in range(clients)]
+        clock = Clock(seconds)
+        with ThreadPoolExecutor(clients) as pool:
+            return Load.of(list(pool.map(lambda client: ask_repeatedly(client, photo, resolution, clock), connections)))
 
 
 def load_table(loads: Sequence[Load]) -> str:
