@@ -91,22 +91,11 @@ def query_hierarchically(
     coverage: (n_u, n_v) silhouette coverage of the columns, None for no cut (`model.carving`). Elsewhere values are predicted,
     on the right side of the level: the signs are those of `carve(query_densely(field), coverage, level)`.
     """
-    grid = field.grid
     ceiling = None if coverage is None else np.clip(coverage + np.float32(level - 0.5), 0, 1)
-    samples = _coarsest(field, coarsest_step(grid), ceiling)
-    while samples.step > 1:
-        suspicious = culling.suspicious(grid.resolution // samples.step, level)
-        margin = MARGIN
-        while True:
-            part = _bounding_part(samples, suspicious, margin)
-            if part is None:
-                return SampledBox(grid, (0, 0, 0), np.full((1, 1, 1), samples.values.max(), np.float32))
-            finer = _refined(field, part, level, suspicious, ceiling)
-            if not _leaks(finer, grid, level):
-                break
-            margin *= 4
-        samples = finer
-    return SampledBox(grid, samples.first, samples.values)
+    margin = MARGIN
+    while (samples := _descend(field, level, ceiling, culling, margin)) is None:
+        margin *= 4
+    return SampledBox(field.grid, samples.first, samples.values)
 
 
 @dataclass(frozen=True)
@@ -120,6 +109,22 @@ class _Samples:
     first: tuple[int, int, int]
     values: Float32
     known: Bool
+
+
+def _descend(field: OccupancyField, level: float, ceiling: Float32 | None, culling: Culling, margin: int) -> _Samples | None:
+    """From the coarsest grid to the field's own, in boxes that leave `margin` nodes around what may be inside; None where a
+    traced surface went beyond its box."""
+    grid = field.grid
+    samples = _coarsest(field, coarsest_step(grid), ceiling)
+    while samples.step > 1:
+        suspicious = culling.suspicious(grid.resolution // samples.step, level)
+        part = _bounding_part(samples, suspicious, margin)
+        if part is None:
+            return replace(samples, step=1, values=np.full((1, 1, 1), samples.values.max(), np.float32))
+        samples = _refined(field, part, level, suspicious, ceiling)
+        if _leaks(samples, grid, level):
+            return None
+    return samples
 
 
 def _coarsest(field: OccupancyField, step: int, ceiling: Float32 | None) -> _Samples:
@@ -243,13 +248,13 @@ def _change_ends(inside: Bool) -> Bool:
     return ends
 
 
-def _suspicious_cells(values: Float32, lowest: float, level: float) -> Bool:
-    """Nodes -> cells, one fewer along each axis: those outside the surface with a corner from `lowest` on."""
-    highest = values
+def _suspicious_cells(values: Float32, suspicious: float, level: float) -> Bool:
+    """Nodes -> cells, one fewer along each axis: those with a corner from `suspicious` on, but for those wholly inside."""
+    lowest, highest = values, values
     for axis in range(3):
         low, high = _ends_along(axis)
-        highest = np.maximum(highest[low], highest[high])
-    return (highest >= lowest) & (highest < level)
+        lowest, highest = np.minimum(lowest[low], lowest[high]), np.maximum(highest[low], highest[high])
+    return (highest >= suspicious) & (lowest < level)
 
 
 def _mark_nodes_of(cells: Bool, nodes: Bool) -> None:

@@ -11,7 +11,6 @@ from manifold3d import Manifold
 from model import Options, Reconstructor
 from model.camera import CameraKind, PinholeCamera, ViewFrame
 from model.errors import NoSurface
-from model.hierarchy import query_hierarchically
 from model.image import Photo, prepare
 from model.isosurface import surface_of
 from model.mesh import Mesh
@@ -240,7 +239,7 @@ def test_a_surface_predictor_does_all_that_the_served_path_does(tiny_bundle, tin
     def surface(prepared, grid, observed) -> Mesh:
         field = reconstructor.encode(prepared, grid)
         np.testing.assert_array_equal(field.observed, observed)
-        return surface_of(query_hierarchically(field, 0.5), 0.5)
+        return surface_of(reconstructor.query(field, prepared, 0.5), 0.5)
 
     again = SurfacePredictor("again", surface, manifest.image_size, manifest.camera, manifest.default_distance)
     known = shape_photo(PreparedShape.read(tiny_set.files("test")[0]), 0)
