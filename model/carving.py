@@ -21,7 +21,13 @@ def column_coverage(silhouette: Float32, grid: QueryGrid) -> Float32:
     return seen.T.astype(np.float32, copy=False)
 
 
+def ceiling_of(coverage: Float32, level: float) -> Float32:
+    """(n_u, n_v) coverage -> the highest occupancy that a column may hold: `level` where half of it is covered."""
+    ceiling: Float32 = np.clip(coverage + np.float32(level - 0.5), 0, 1)
+    return ceiling
+
+
 def carve(values: Float32, coverage: Float32, level: float) -> Float32:
     """(n_u, n_v, n_z) occupancy, (n_u, n_v) coverage -> occupancy that is below `level` wherever coverage is below one half."""
-    carved: Float32 = np.minimum(values, np.clip(coverage + np.float32(level - 0.5), 0, 1)[..., None])
+    carved: Float32 = np.minimum(values, ceiling_of(coverage, level)[..., None])
     return carved

@@ -33,7 +33,8 @@ def extract_surface(
     if not lowest < level <= highest:  # true for NaN as well
         raise NoSurface(f"occupancy: expected values on both sides of the level {level:g}, got {lowest:.3g} to {highest:.3g}")
     active, first_node = _active_box(values, level, outside=lowest)
-    vertices, faces = mcubes.marching_cubes(_keep_off_level(active, level, NUDGE * (highest - lowest)), level)
+    _keep_off_level(active, level, NUDGE * (highest - lowest))
+    vertices, faces = mcubes.marching_cubes(active, level)
     vertices = np.asarray(origin, np.float64) + (vertices + first_node) * spacing
     return Mesh(vertices.astype(np.float32), faces.astype(np.int32))
 
@@ -41,7 +42,7 @@ def extract_surface(
 def _active_box(
     values: npt.NDArray[np.float32], level: float, outside: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """The part of the grid that holds the surface, one node around the inside: (values, (3,) index of their first node)."""
+    """A copy of the part of the grid that holds the surface, one node around the inside: (values, (3,) index of its first node)."""
     inside = values >= level
     slices, padding, first_node = [], [], []
     for axis in range(3):
@@ -54,8 +55,11 @@ def _active_box(
     return np.pad(values[tuple(slices)], padding, constant_values=outside), np.array(first_node)
 
 
-def _keep_off_level(values: npt.NDArray[np.float32], level: float, margin: float) -> npt.NDArray[np.float32]:
-    """The values with those nearer than `margin` to the level moved away from it, to the side on which they are."""
-    near = np.abs(values - np.float32(level)) < margin
-    moved = np.where(values >= level, level + margin, level - margin)
-    return np.where(near, moved, values).astype(np.float32)
+def _keep_off_level(values: npt.NDArray[np.float32], level: float, margin: float) -> None:
+    """Moves the values nearer than `margin` to the level away from it, in place, to the side on which they are."""
+    for layer in values:  # a layer at a time stays in the cache
+        above = layer >= level
+        near = above & (layer < level + margin)
+        layer[near] = level + margin
+        near = ~above & (layer > level - margin)
+        layer[near] = level - margin

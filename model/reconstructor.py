@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from model.camera import PinholeCamera
 from model.carving import column_coverage
+from model.culling import Culling, pinhole_stretch
 from model.errors import Cancelled, InvalidOption
 from model.field import Float32, QueryGrid, SampledBox
 from model.foreground import Background, find_foreground
-from model.hierarchy import Culling, pinhole_stretch, query_hierarchically
+from model.hierarchy import query_hierarchically
 from model.image import Photo, PreparedImage, prepare
 from model.isosurface import surface_of
 from model.mesh import Mesh
@@ -156,7 +157,7 @@ class Reconstructor:
         """What the bundle knows of parts that hide between coarse nodes, for the camera of this picture."""
         camera, manifest = prepared.camera, self.bundle.manifest
         stretch = pinhole_stretch(camera.distance) if isinstance(camera, PinholeCamera) else 1.0
-        return Culling(manifest.labels.soft_label, manifest.culling, stretch)
+        return Culling(manifest.labels.soft_label, manifest.culling.factors, manifest.culling.slopes, stretch)
 
     def _level(self, options: Options) -> float:
         return self.bundle.manifest.level if options.level is None else options.level

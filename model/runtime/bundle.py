@@ -56,6 +56,13 @@ class Labels(_Strict):
         return None if self.final_s is None else SoftLabel(self.final_s, self.d_star_voxels, self.voxels_per_side)
 
 
+class CullingStrengths(_Strict):
+    """What `model.culling.Culling` needs beside the label: cells along the image's side -> number. Calibrated at export."""
+
+    factors: dict[int, Annotated[float, Field(ge=0, le=1)]] = {}
+    slopes: dict[int, Annotated[float, Field(ge=0)]] = {}
+
+
 class Split(_Strict):
     """How much of a set lies in one split."""
 
@@ -109,8 +116,7 @@ class Manifest(_Strict):
     level: float = 0.5
     frame: Frame = Frame()
     labels: Labels
-    culling: dict[int, Annotated[float, Field(ge=0, le=1)]] = {}
-    """Cells along the image's side -> factor, as `model.hierarchy.Culling` has it; calibrated at export."""
+    culling: CullingStrengths = CullingStrengths()
     network: dict[str, Any]
     parameters: int
     origin: Origin

@@ -11,8 +11,9 @@ import pytest
 from scipy.ndimage import label as components
 from scipy.spatial import cKDTree
 
+from model.culling import SIGNS_ALONE, Culling
 from model.field import query_densely
-from model.hierarchy import SIGNS_ALONE, Culling, query_hierarchically
+from model.hierarchy import query_hierarchically
 from tests.model import thin_parts as parts
 from tests.model.thin_parts import IDEAL, KINDS, SIZE, THICKNESSES, SoftField, ThinPart, thin_parts
 
