@@ -87,7 +87,8 @@ def _descend(field: OccupancyField, level: float, culling: Culling, margin: int)
         if box is None:
             empty = np.full((1, 1, 1), samples.values.max(), np.float32)
             return replace(samples, step=1, values=empty, known=np.ones_like(empty, np.bool_))
-        samples = _refined(field, samples.part(box), level, suspicious[box])
+        cells = tuple(slice(nodes.start, nodes.stop - 1) for nodes in box)
+        samples = _refined(field, samples.part(box), level, suspicious[cells])
         if _leaks(samples, grid, level):
             return None
     return samples

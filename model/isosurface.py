@@ -42,7 +42,7 @@ def extract_surface(
 def _active_box(
     values: npt.NDArray[np.float32], level: float, outside: float
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """A copy of the part of the grid that holds the surface, one node around the inside: (values, (3,) index of its first node)."""
+    """A copy of the part of the grid that holds the surface, one node around the inside: (values, (3,) its first node)."""
     inside = values >= level
     slices, padding, first_node = [], [], []
     for axis in range(3):
