@@ -4,7 +4,7 @@
 
 Asks one network for the same photo twice: `Reconstructor.query`, as served, and every node of the grid, cut to the silhouette
 afterwards. --data: the first view of N shapes of prepared sets, families in turn; --thin: two views of each thin part of
-`benchmarks.thin_parts`. Prints the worst ten and the figures over all; exits with 1 when an IoU is below 0.999.
+`training.thin_parts`. Prints the worst ten and the figures over all; exits with 1 when an IoU is below 0.999.
 --out: one JSON line for each view as it is done; views that the file holds already, of the same bundle and resolution, are not
 asked again. Begin a new file when the query has changed.
 """
@@ -29,7 +29,6 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from benchmarks.measure import DEFAULT_BUNDLE, introduce, table
-from benchmarks.thin_parts import thin_shapes
 from model import Options, Photo, Reconstructor
 from model.carving import carve, column_coverage
 from model.field import Float32, OccupancyField, QueryGrid, SampledBox, query_densely
@@ -37,6 +36,7 @@ from model.image import PreparedImage
 from training.data.index import DataIndex
 from training.data.shapes import PreparedShape
 from training.evaluation.evaluate import shape_photo
+from training.thin_parts import thin_shapes
 
 REQUIRED_IOU = 0.999
 WORST = 10

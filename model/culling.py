@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from model.camera import HALF_DEPTH
+from model.camera import HALF_DEPTH, Camera, PinholeCamera
 from model.field import Float32
 from model.soft_label import SoftLabel
 
@@ -76,9 +76,16 @@ class Culling:
 SIGNS_ALONE = Culling()
 
 
-def pinhole_stretch(distance: float) -> float:
-    """`Culling.stretch` of a pinhole camera `distance` crop sides away: cells at the back of the volume are the widest."""
-    return (distance + HALF_DEPTH) / distance
+def stretch_of(camera: Camera) -> float:
+    """`Culling.stretch` of a camera: the longest diagonal of a cell un-projected, over that of a cube as large.
+
+    A pinhole's cells are widest at the back of the volume, and sheared the more the farther they are from its axis.
+    """
+    if not isinstance(camera, PinholeCamera):
+        return 1.0
+    width = (camera.distance + HALF_DEPTH) / camera.distance
+    shear = ((0.5 + abs(offset)) / camera.distance for offset in (camera.offset_x, camera.offset_y))
+    return math.hypot(*(width + lean for lean in shear), 1.0) / math.sqrt(3)
 
 
 def over_corners(values: Float32, combine: np.ufunc) -> Float32:

@@ -50,7 +50,11 @@ class QueryGrid:
     @property
     def depths(self) -> Float32:
         """(1.5 resolution + 1,) float32: the nodes' z."""
-        return np.linspace(-HALF_DEPTH, HALF_DEPTH, self.shape[2], dtype=np.float32)
+        return self.depth_of(np.arange(self.shape[2]))
+
+    def depth_of(self, layers: npt.NDArray[np.int64]) -> Float32:
+        """z of layers of nodes, also of ones behind the last."""
+        return (layers / self.resolution - HALF_DEPTH).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,12 @@ MARGIN = 2  # coarse nodes kept around what may be inside: what interpolation re
 
 
 def coarsest_step(grid: QueryGrid) -> int:
-    """The largest power of two that divides the grid's cells along each axis and leaves COARSEST_CELLS or more along the side."""
+    """The largest power of two that divides the cells along the image's side and leaves COARSEST_CELLS or more.
+
+    Along z it need not divide them: the last coarse nodes may lie behind the grid, and what is found there is left out.
+    """
     step = 1
-    while grid.resolution // (2 * step) >= COARSEST_CELLS and all((nodes - 1) % (2 * step) == 0 for nodes in grid.shape):
+    while grid.resolution % (2 * step) == 0 and grid.resolution // (2 * step) >= COARSEST_CELLS:
         step *= 2
     return step
 
@@ -42,14 +45,16 @@ def query_hierarchically(
     """The field on its grid, cut to the silhouette: its own values at both ends of every edge that crosses the level.
 
     coverage: (n_u, n_v) silhouette coverage of the columns, None for no cut (`model.carving`). Elsewhere values are predicted,
-    on the right side of the level: the signs are those of `carve(query_densely(field), coverage, level)`.
+    on the side of the level on which `carve(query_densely(field), coverage, level)` has them, but for parts and cavities that
+    no prediction showed and culling did not suspect: those are missing as a whole.
     """
     margin = MARGIN
     while (samples := _descend(field, level, culling, margin)) is None:
         margin *= 4
-    if coverage is not None:
+    if coverage is not None and (samples.values >= level).any():
         _cut(field, samples, level, coverage)
-    return SampledBox(field.grid, samples.first, samples.values)
+    layers = field.grid.shape[2] - samples.first[2]
+    return SampledBox(field.grid, samples.first, samples.values[..., :layers])
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def _descend(field: OccupancyField, level: float, culling: Culling, margin: int)
         box = _bounding_box(samples.values >= level, suspicious, margin)
         if box is None:
             empty = np.full((1, 1, 1), samples.values.max(), np.float32)
-            return replace(samples, step=1, values=empty, known=np.ones_like(empty, np.bool_))
+            return _Samples(1, (0, 0, 0), empty, np.ones_like(empty, np.bool_))
         cells = tuple(slice(nodes.start, nodes.stop - 1) for nodes in box)
         samples = _refined(field, samples.part(box), level, suspicious[cells])
         if _leaks(samples, grid, level):
@@ -96,7 +101,8 @@ def _descend(field: OccupancyField, level: float, culling: Culling, margin: int)
 
 def _coarsest(field: OccupancyField, step: int) -> _Samples:
     """The grid's every `step`-th node, asked wherever its column may meet the object."""
-    shape = tuple((nodes - 1) // step + 1 for nodes in field.grid.shape)
+    across, _, deep = (1 - (1 - nodes) // step for nodes in field.grid.shape)  # rounded up
+    shape = (across, across, deep)
     values = np.zeros(shape, np.float32)
     samples = _Samples(step, (0, 0, 0), values, np.ones(shape, np.bool_))
     nodes = np.flatnonzero(np.broadcast_to(_columns(field, step)[..., None], shape))
@@ -170,7 +176,7 @@ def _ask(field: OccupancyField, samples: _Samples, place: tuple[Indices, ...], c
     """The field at nodes (u, v, z) of the box, no higher than the ceiling of their columns."""
     step, (first_u, first_v, first_z) = samples.step, samples.first
     columns = (place[0] + first_u) * step * field.grid.shape[1] + (place[1] + first_v) * step
-    answers = field.query(columns, field.grid.depths[::step][place[2] + first_z])
+    answers = field.query(columns, field.grid.depth_of((place[2] + first_z) * step))
     if ceiling is None:
         return answers
     capped: Float32 = np.minimum(answers, ceiling.reshape(-1)[columns])
@@ -183,7 +189,7 @@ def _leaks(samples: _Samples, grid: QueryGrid, level: float) -> bool:
         start, size = samples.first[axis], samples.values.shape[axis]
         if start > 0 and (samples.values.take(0, axis) >= level).any():
             return True
-        if start + size <= (grid.shape[axis] - 1) // samples.step and (samples.values.take(-1, axis) >= level).any():
+        if (start + size - 1) * samples.step < grid.shape[axis] - 1 and (samples.values.take(-1, axis) >= level).any():
             return True
     return False
 
@@ -235,7 +241,7 @@ def _ends_along(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
 
 
 def _columns(field: OccupancyField, step: int) -> Bool:
-    """Every `step`-th column along both sides: those within a step of an observed one, whose predictions it helps to make."""
+    """Every `step`-th column along both sides: those less than a step from an observed one, which its prediction may need."""
     observed = field.observed
     for _ in range(step - 1):
         grown = observed.copy()

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from model.camera import PinholeCamera
 from model.carving import column_coverage
-from model.culling import Culling, pinhole_stretch
+from model.culling import Culling, stretch_of
 from model.errors import Cancelled, InvalidOption
 from model.field import Float32, QueryGrid, SampledBox
 from model.foreground import Background, find_foreground
@@ -129,7 +128,9 @@ class Reconstructor:
             return self.refine(surface, prepared, options)
 
     def warm_up(self) -> None:
-        """Runs once at a small size, so that the first photo does not pay for memory and kernels being set up."""
+        """Finds the fastest size of calls and runs once at a small resolution, so that the first photo does not pay for memory
+        and kernels being set up."""
+        self.network = self.network.calibrated()
         disc = np.zeros((64, 64), np.float32)
         cv2.circle(disc, (32, 32), 24, 1.0, -1)
         photo = Photo(rgb=np.full((64, 64, 3), 128, np.uint8), alpha=(disc * 255).astype(np.uint8))
@@ -151,13 +152,13 @@ class Reconstructor:
 
     def query(self, field: OnnxField, prepared: PreparedImage, level: float) -> SampledBox:
         """The field cut to the silhouette, asked where its surface is."""
-        return query_hierarchically(field, level, column_coverage(prepared.silhouette, field.grid), self._culling(prepared))
+        return query_hierarchically(field, level, column_coverage(prepared.silhouette, field.grid), self.culling(prepared))
 
-    def _culling(self, prepared: PreparedImage) -> Culling:
+    def culling(self, prepared: PreparedImage) -> Culling:
         """What the bundle knows of parts that hide between coarse nodes, for the camera of this picture."""
-        camera, manifest = prepared.camera, self.bundle.manifest
-        stretch = pinhole_stretch(camera.distance) if isinstance(camera, PinholeCamera) else 1.0
-        return Culling(manifest.labels.soft_label, manifest.culling.factors, manifest.culling.slopes, stretch)
+        manifest = self.bundle.manifest
+        strengths = manifest.culling
+        return Culling(manifest.labels.soft_label, strengths.factors, strengths.slopes, stretch_of(prepared.camera))
 
     def _level(self, options: Options) -> float:
         return self.bundle.manifest.level if options.level is None else options.level

@@ -16,6 +16,7 @@ import torch
 
 from model.field import QueryGrid
 from model.networks.occupancy_network import OccupancyNetwork
+from model.reconstructor import Reconstructor
 from model.runtime.bundle import (
     DECODER,
     DECODER_HALF,
@@ -33,6 +34,7 @@ from model.runtime.sessions import open_session
 from training.calibration import calibrate
 from training.card import SAMPLES, model_card
 from training.checkpoints import load_checkpoint, network_of
+from training.culling import calibrate_culling, calibration_photos
 from training.errors import TrainingError
 from training.graphs import OPSET, decoder_bytes, encoder_bytes, half_decoder_bytes
 from training.labels import D_STAR, VOXELS
@@ -45,6 +47,7 @@ EXACT_TOLERANCE = 1e-4  # probability; float32 graphs differ from torch by round
 HALF_TOLERANCE = 2e-2  # probability; fp16-stored weights, whose effect on IoU `evaluate` shows, and fp16 products on a GPU
 CARD = "README.md"
 CALIBRATION_VIEWS = 192
+CULLING_VIEWS = {128: 96, 256: 8}  # resolution -> views of which every node is asked, at 256 for some ten seconds each
 DEFAULT_DISTANCE = 2.5  # crop sides; the middle of the training views, about 21 degrees across the crop
 
 
@@ -64,8 +67,8 @@ def export_bundle(
     """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried.
 
     half: weights stored as fp16, and beside them a decoder for GPUs that computes in fp16, unless that strays too far from torch.
-    data_dirs: prepared sets, on whose validation splits the field is calibrated (`training.calibration`); the manifest describes
-    those that the weights were trained on.
+    data_dirs: prepared sets, on whose validation splits the field and the query are calibrated (`training.calibration`,
+    `training.culling`); the manifest describes those that the weights were trained on.
     """
     state = load_checkpoint(checkpoint)
     network, config = network_of(state)
@@ -111,6 +114,11 @@ def export_bundle(
             stored = write_bundle(Path(scratch) / "half", manifest, files)
             _check_parity(stored, network, HALF_TOLERANCE)
             files |= _half_decoder(stored, network)
+        if data_dirs:
+            # write_bundle names the graphs in the manifest that the reconstructor is to be loaded by.
+            reconstructor = Reconstructor.load(write_bundle(Path(scratch) / "asked", manifest, files).directory, "cpu")
+            photos = calibration_photos(list(sets.indices.values()), max(CULLING_VIEWS.values()))
+            manifest = manifest.model_copy(update={"culling": calibrate_culling(reconstructor, photos, CULLING_VIEWS)})
     return write_bundle(
         directory, manifest, {**files, WEIGHTS: safetensors.torch.save(shipped), CARD: model_card(manifest).encode()}
     )

@@ -62,6 +62,11 @@ class CullingStrengths(_Strict):
     factors: dict[int, Annotated[float, Field(ge=0, le=1)]] = {}
     slopes: dict[int, Annotated[float, Field(ge=0)]] = {}
 
+    @property
+    def sizes(self) -> set[int]:
+        """The sizes of cells that there is a number for."""
+        return {*self.factors, *self.slopes}
+
 
 class Split(_Strict):
     """How much of a set lies in one split."""

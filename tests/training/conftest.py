@@ -24,6 +24,13 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def few_recorded_views(monkeypatch):
+    """Exports calibrate the query on this much instead of minutes of dense grids."""
+    monkeypatch.setattr("training.export.CULLING_VIEWS", {64: 4})
+    monkeypatch.setattr("training.thin_parts.THICKNESSES", (1 / 25,))
+
+
 def prepared_shape(solid: solids.Solid, seed: int) -> PreparedShape:
     config = SetConfig(views=VIEWS, image_size=IMAGE_SIZE, near_points=600, uniform_points=900)
     return photograph(ClosedMesh(*solid), config, seed, {"image_size": IMAGE_SIZE})
