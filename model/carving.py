@@ -23,7 +23,7 @@ def column_coverage(silhouette: Float32, grid: QueryGrid) -> Float32:
 
 def ceiling_of(coverage: Float32, level: float) -> Float32:
     """(n_u, n_v) coverage -> the highest occupancy that a column may hold: `level` where half of it is covered."""
-    ceiling: Float32 = np.clip(coverage + np.float32(level - 0.5), 0, 1)
+    ceiling: Float32 = np.clip((coverage - np.float32(0.5)) + np.float32(level), 0, 1)  # exact at one half, for every level
     return ceiling
 
 

@@ -99,7 +99,9 @@ def train_bounded(
     seconds = {"loading": time.monotonic() - started - trained, "training": trained}
 
     started = time.monotonic()
-    bundle = export_bundle(checkpoint, out / "bundle", BundleIdentity(config.name, "1"), data_dirs=data_dirs)
+    bundle = export_bundle(
+        checkpoint, out / "bundle", BundleIdentity(config.name, "1"), data_dirs=data_dirs, calibrate_query=False
+    )
     seconds["export"] = time.monotonic() - started
     _split_large(out, lease.part_bytes)  # before judging, which may be cut short
 

@@ -62,13 +62,20 @@ class BundleIdentity:
 
 
 def export_bundle(
-    checkpoint: Path, directory: Path, identity: BundleIdentity, *, data_dirs: Sequence[Path] = (), half: bool = True
+    checkpoint: Path,
+    directory: Path,
+    identity: BundleIdentity,
+    *,
+    data_dirs: Sequence[Path] = (),
+    half: bool = True,
+    calibrate_query: bool = True,
 ) -> ModelBundle:
     """Writes and verifies a bundle. The float32 graphs must agree with torch to 1e-4 before fp16 storage is even tried.
 
     half: weights stored as fp16, and beside them a decoder for GPUs that computes in fp16, unless that strays too far from torch.
     data_dirs: prepared sets, on whose validation splits the field and the query are calibrated (`training.calibration`,
-    `training.culling`); the manifest describes those that the weights were trained on.
+    `training.culling`); the manifest describes those that the weights were trained on. calibrate_query: False leaves out the
+    second, which takes minutes on a CPU.
     """
     state = load_checkpoint(checkpoint)
     network, config = network_of(state)
@@ -114,7 +121,7 @@ def export_bundle(
             stored = write_bundle(Path(scratch) / "half", manifest, files)
             _check_parity(stored, network, HALF_TOLERANCE)
             files |= _half_decoder(stored, network)
-        if data_dirs:
+        if data_dirs and calibrate_query:
             # write_bundle names the graphs in the manifest that the reconstructor is to be loaded by.
             reconstructor = Reconstructor.load(write_bundle(Path(scratch) / "asked", manifest, files).directory, "cpu")
             photos = calibration_photos(list(sets.indices.values()), max(CULLING_VIEWS.values()))
