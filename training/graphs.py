@@ -41,17 +41,18 @@ class EncoderGraph(nn.Module):
     def forward(self, image: Tensor, lateral: Tensor) -> Tensor:
         """image (1, 3, S, S) normalised, lateral (n,) the nodes' u and v -> plane (n n, H1), column i n + j at (u_i, v_j)."""
         n = lateral.shape[0]
-        along_u, weights_v = [], []
+        decoder = self.network.decoder
+        w_u, w_v, _ = decoder.position_weights.unbind(dim=1)
+        u_term = lateral[:, None] * w_u + decoder.first.bias
+        # The terms of u, of v and the bias are two more rows of the product along v, instead of two more passes over the plane.
+        along_u = [u_term[:, None, :], w_v.expand(n, 1, -1)]
+        weights_v = [torch.ones_like(lateral)[:, None], lateral[:, None]]
         for m in self.network.encode(image):
             channels, height, width = m.shape[1:]
             by_column = m[0].permute(2, 1, 0).reshape(width, height * channels)
             along_u.append((tent_weights(lateral, width) @ by_column).reshape(n, height, channels))
             weights_v.append(tent_weights(-lateral, height))  # image rows run downwards
-        plane = torch.cat(weights_v, dim=1) @ torch.cat(along_u, dim=1)  # (n, n, H1)
-        decoder = self.network.decoder
-        w_u, w_v, _ = decoder.position_weights.unbind(dim=1)
-        u_term = lateral[:, None] * w_u + decoder.first.bias
-        return (plane + u_term[:, None, :] + (lateral[:, None] * w_v)[None]).flatten(0, 1)
+        return (torch.cat(weights_v, dim=1) @ torch.cat(along_u, dim=1)).flatten(0, 1)  # (n, n, H1), flattened
 
 
 class DecoderGraph(nn.Module):
