@@ -62,6 +62,46 @@ class AnalyticField:
         return (1 / (1 + np.exp(-np.clip(steepness, -30, 30)))).astype(np.float32)
 
 
+class NodeField:
+    """An `OccupancyField` given by its values at the grid's nodes, (n_u, n_v, n_z) float32.
+
+    Behind the last layer it says what it says there; asked between nodes, it fails. times_asked: (n_u, n_v, n_z) int, how often
+    each node was asked; calls: how many points each query had, those behind the grid included.
+    """
+
+    def __init__(self, resolution: int, values: Float32, observed: npt.NDArray[np.bool_] | None = None) -> None:
+        self.grid = QueryGrid(resolution)
+        assert values.shape == self.grid.shape
+        self.values = values.astype(np.float32, copy=False)
+        self.observed = np.ones(self.grid.shape[:2], np.bool_) if observed is None else observed
+        self.times_asked = np.zeros(self.grid.shape, np.int64)
+        self.calls: list[int] = []
+
+    @property
+    def asked(self) -> int:
+        return sum(self.calls)
+
+    def query(self, columns: npt.NDArray[np.int64], depths: Float32) -> Float32:
+        layers = np.rint((depths.astype(np.float64) - self.grid.origin[2]) / self.grid.spacing).astype(np.int64)
+        np.testing.assert_array_equal(self.grid.depth_of(layers), depths)
+        last = self.grid.shape[2] - 1
+        nodes = columns * (last + 1) + np.minimum(layers, last)
+        np.add.at(self.times_asked.reshape(-1), nodes[layers <= last], 1)
+        self.calls.append(len(nodes))
+        return self.values.reshape(-1)[nodes]
+
+
+def crossing_ends(inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The nodes beside which, along any axis, one lies on the other side."""
+    ends = np.zeros_like(inside)
+    for axis in range(3):
+        crossing = np.swapaxes(np.diff(inside, axis=axis), 0, axis)
+        along = np.swapaxes(ends, 0, axis)  # a view
+        along[:-1] |= crossing
+        along[1:] |= crossing
+    return ends
+
+
 def node_iou(a: Float32, b: Float32, level: float) -> float:
     """IoU of two grids' nodes at or above the level."""
     in_a, in_b = a >= level, b >= level
