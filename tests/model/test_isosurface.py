@@ -73,7 +73,7 @@ def test_meshes_of_random_fields_are_watertight(seed):
 
 @pytest.mark.parametrize("seed", range(10))
 def test_nodes_on_the_level_make_no_degenerate_faces(seed):
-    """Fields of 0, level and 1 put vertices onto each other, were the nodes not kept off the level."""
+    """Fields of 0, level and 1 would put vertices onto each other, were these not kept off the nodes."""
     values = np.random.default_rng(seed).choice(np.array([0, 0.5, 1], np.float32), (8, 8, 8))
     mesh = extract_surface(values, 0.5, ORIGIN, 1 / 256)
     assert mesh.is_watertight
@@ -83,7 +83,7 @@ def test_nodes_on_the_level_make_no_degenerate_faces(seed):
 
 
 def test_a_small_object_in_a_large_grid_is_the_same_as_alone():
-    """Cropping to the active box changes nothing."""
+    """Cells without surface change nothing, not even the order."""
     small = occupancy(sphere(0.4), 16)
     large = np.full((40, 50, 60), small.min(), np.float32)
     large[5:21, 20:36, 30:46] = small

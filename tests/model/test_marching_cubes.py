@@ -37,21 +37,21 @@ def is_in_side(vertices, axis: int, coordinate: int) -> bool:
     return bool((MIDPOINTS[list(vertices), axis] == coordinate).all())
 
 
-@pytest.mark.parametrize("case", range(256))
-def test_a_case_has_a_vertex_on_each_edge_that_it_crosses_and_on_no_other(case):
-    crossed = {edge for edge, (a, b) in enumerate(EDGES) if (case >> a & 1) != (case >> b & 1)}
-    assert set(np.flatnonzero(CROSSED[:, case])) == crossed
-    assert {vertex for triangle in triangles_of(case) for vertex in triangle} == crossed
-    assert sorted(vertex for loop in surface_loops(case) for vertex in loop) == sorted(crossed)
+def test_a_case_has_a_vertex_on_each_edge_that_it_crosses_and_on_no_other():
+    for case in range(256):
+        crossed = {edge for edge, (a, b) in enumerate(EDGES) if (case >> a & 1) != (case >> b & 1)}
+        assert set(np.flatnonzero(CROSSED[:, case])) == crossed
+        assert {vertex for triangle in triangles_of(case) for vertex in triangle} == crossed
+        assert sorted(vertex for loop in surface_loops(case) for vertex in loop) == sorted(crossed)
 
 
-@pytest.mark.parametrize("case", range(256))
-def test_the_triangles_of_a_case_end_in_closed_loops_in_the_faces_of_the_cell_and_touch_these_nowhere_else(case):
-    rim = rim_of(case)
-    assert rim == {(loop[i - 1], loop[i]) for loop in surface_loops(case) for i in range(len(loop))}
-    assert Counter(a for a, _ in rim) == Counter(b for _, b in rim) == Counter(np.flatnonzero(CROSSED[:, case]).tolist())
-    for edge in directed_edges(triangles_of(case)):
-        assert (edge in rim) == any(is_in_side(edge, *side) for side in SIDES) or edge[::-1] in rim
+def test_the_triangles_of_a_case_end_in_closed_loops_in_the_faces_of_the_cell_and_have_no_other_edge_in_a_face():
+    for case in range(256):
+        rim = rim_of(case)
+        assert rim == {(loop[i - 1], loop[i]) for loop in surface_loops(case) for i in range(len(loop))}
+        assert Counter(a for a, _ in rim) == Counter(b for _, b in rim) == Counter(np.flatnonzero(CROSSED[:, case]).tolist())
+        for edge in directed_edges(triangles_of(case)):
+            assert (edge in rim) == any(is_in_side(edge, *side) for side in SIDES)
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -100,15 +100,13 @@ def assert_parts_the_nodes(mesh: Mesh, values, level: float) -> None:
     np.testing.assert_allclose(winding_numbers(mesh, nodes), inside.ravel(), atol=1e-6)
 
 
-@pytest.mark.parametrize("case", range(1, 256))
-def test_the_mesh_of_a_single_cell_parts_its_inside_nodes_from_all_others(case):
-    """Each case in the middle, and on the walls what the padding makes of it."""
-    rng = np.random.default_rng(case)
-    inside = np.array([case >> corner & 1 for corner in range(8)], np.bool_).reshape(2, 2, 2)
-    values = np.where(inside, rng.uniform(0.51, 1, inside.shape), rng.uniform(0, 0.49, inside.shape)).astype(np.float32)
-    if inside.all():
-        values = np.pad(values, ((0, 1), (0, 0), (0, 0)))
-    assert_parts_the_nodes(extract_surface(values, 0.5, (0, 0, 0), 1.0), values, 0.5)
+def test_the_mesh_of_a_single_cell_parts_its_inside_nodes_from_all_others():
+    """Each case in the middle, and round it what the walls make of it."""
+    rng = np.random.default_rng(1)
+    for case in range(1, 255):
+        inside = np.array([case >> corner & 1 for corner in range(8)], np.bool_).reshape(2, 2, 2)
+        values = np.where(inside, rng.uniform(0.51, 1, inside.shape), rng.uniform(0, 0.49, inside.shape)).astype(np.float32)
+        assert_parts_the_nodes(extract_surface(values, 0.5, (0, 0, 0), 1.0), values, 0.5)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -133,7 +131,7 @@ def noise(seed: int) -> np.ndarray:
 
 
 def solid(distance) -> np.ndarray:
-    return 2 * occupancy(distance, 40) - 1
+    return 2 * occupancy(distance, 32) - 1
 
 
 FIELDS = {
@@ -143,8 +141,8 @@ FIELDS = {
     "hollow": solid(hollow(moved(sphere(0.4), 0.01, 0.02, 0.003), moved(box(0.11, 0.13, 0.17), 0.017, 0.02, 0.03))),
     "on a wall": solid(moved(sphere(0.3), 0.4, 0.013, -0.02)),
     "in a corner": solid(moved(torus(0.3, 0.12), -0.4, 0.45, 0.43)),
-    **{f"waves {seed}": waves(seed) for seed in range(12)},
-    **{f"noise {seed}": noise(seed) for seed in range(12)},
+    **{f"waves {seed}": waves(seed) for seed in range(5)},
+    **{f"noise {seed}": noise(seed) for seed in range(5)},
 }
 
 
@@ -159,24 +157,21 @@ def pymcubes(values, level: float) -> Mesh:
     return Mesh((vertices - 1).astype(np.float32), faces.astype(np.int32))
 
 
-def edge_of(vertices) -> list[tuple[int, ...]]:
-    """The grid edge on which each vertex lies: its lower node, and its axis."""
-    fraction = np.abs(vertices - np.round(vertices))
-    axis = fraction.argmax(axis=1)
+def grid_edges(mesh: Mesh) -> np.ndarray:
+    """(n, 4): the grid edge on which each vertex lies, as its lower node and its axis."""
+    fraction = np.abs(mesh.vertices - np.round(mesh.vertices))
     assert (np.sort(fraction, axis=1)[:, 1] < 1e-4).all()
-    node = np.where(np.arange(3) == axis[:, None], np.floor(vertices), np.round(vertices)).astype(int)
-    return [(*place, way) for place, way in zip(node.tolist(), axis.tolist(), strict=True)]
+    axis = fraction.argmax(axis=1)[:, None]
+    return np.hstack([np.where(np.arange(3) == axis, np.floor(mesh.vertices), np.round(mesh.vertices)).astype(int), axis])
 
 
-def segments_in_faces(mesh: Mesh) -> set:
-    """The directed edges of a mesh, by the grid edges of their ends, that lie in faces of the grid's cells."""
-    edges = edge_of(mesh.vertices)
-    found = set()
-    for a, b in directed_edges(mesh.faces.tolist()):
-        (*node_a, axis_a), (*node_b, axis_b) = edges[a], edges[b]
-        if any(node_a[axis] == node_b[axis] for axis in range(3) if axis not in (axis_a, axis_b)):
-            found.add((edges[a], edges[b]))
-    return found
+def segments_in_faces(edges: np.ndarray, faces: np.ndarray) -> set[bytes]:
+    """The directed edges of a mesh that lie in faces of the grid's cells, by the grid edges of their two ends."""
+    a, b = edges[faces.ravel()], edges[np.roll(faces, -1, axis=1).ravel()]
+    axes = np.arange(3)
+    in_a_plane = (a[:, :3] == b[:, :3]) & (axes != a[:, 3:]) & (axes != b[:, 3:])
+    segments = np.hstack([a, b])[in_a_plane.any(axis=1)].astype(np.int16)
+    return {segment.tobytes() for segment in segments}
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -185,15 +180,13 @@ def test_the_mesh_is_that_of_pymcubes_up_to_order_and_to_the_diagonals_within_ce
     values = off_level(FIELDS[name], level)
     mesh, twin = extract_surface(values, level, (0, 0, 0), 1.0), pymcubes(values, level)
     assert len(mesh.faces) == len(twin.faces)
-    place, twin_place = (
-        dict(zip(edge_of(mesh.vertices), mesh.vertices, strict=True)),
-        dict(zip(edge_of(twin.vertices), twin.vertices, strict=True)),
-    )
-    assert len(place) == len(mesh.vertices) == len(twin.vertices)
-    assert place.keys() == twin_place.keys()
+    edges, twin_edges = grid_edges(mesh), grid_edges(twin)
+    order, twin_order = np.lexsort(edges.T), np.lexsort(twin_edges.T)
+    np.testing.assert_array_equal(edges[order], twin_edges[twin_order])
+    assert len(np.unique(edges, axis=0)) == len(edges)
     ulp = 2.0**-18  # of float32 below 64
-    np.testing.assert_allclose([place[edge] for edge in twin_place], list(twin_place.values()), rtol=0, atol=1e-6 + ulp)
-    assert segments_in_faces(mesh) == segments_in_faces(twin)
+    np.testing.assert_allclose(mesh.vertices[order], twin.vertices[twin_order], rtol=0, atol=1e-6 + ulp)
+    assert segments_in_faces(edges, mesh.faces) == segments_in_faces(twin_edges, twin.faces)
     assert mesh.euler_characteristic == twin.euler_characteristic
     assert mesh.is_watertight
     assert mesh.volume == pytest.approx(twin.volume, rel=0.05 if name.startswith("noise") else 0.005)
