@@ -51,6 +51,7 @@ def query_hierarchically(
     margin = MARGIN
     while (samples := _descend(field, level, culling, margin)) is None:
         margin *= 4
+    np.clip(samples.values, 0, 1, out=samples.values)  # predictions overshoot
     if coverage is not None and (samples.values >= level).any():
         _cut(field, samples, level, coverage)
     layers = field.grid.shape[2] - samples.first[2]

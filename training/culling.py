@@ -35,7 +35,7 @@ LADDERS: dict[Rule, tuple[float, ...]] = {
     "slopes": (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
     "factors": (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0),
 }
-REQUIRED_IOU = 0.9995  # of the nodes inside, with the dense grid, in every view
+REQUIRED_IOU = 0.999  # of the nodes inside, with the dense grid, in every view
 
 
 @dataclass

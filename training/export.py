@@ -47,7 +47,7 @@ EXACT_TOLERANCE = 1e-4  # probability; float32 graphs differ from torch by round
 HALF_TOLERANCE = 2e-2  # probability; fp16-stored weights, whose effect on IoU `evaluate` shows, and fp16 products on a GPU
 CARD = "README.md"
 CALIBRATION_VIEWS = 192
-CULLING_VIEWS = {128: 96, 256: 8}  # resolution -> views of which every node is asked, at 256 for some ten seconds each
+CULLING_VIEWS = {128: 72, 256: 6}  # resolution -> views of which every node is asked, at 256 for some ten seconds each
 DEFAULT_DISTANCE = 2.5  # crop sides; the middle of the training views, about 21 degrees across the crop
 
 
