@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.carving import carve, column_coverage
+from model.carving import carve, ceiling_of, column_coverage
 from model.field import QueryGrid
 from model.isosurface import extract_surface
 
@@ -50,3 +50,14 @@ def test_within_the_silhouette_a_field_stays_as_it_is():
     carved = carve(field, coverage, 0.5)
     assert (carved[coverage == 1] == field[coverage == 1]).all()
     assert (carved[coverage < 0.5] < 0.5).all()
+
+
+@pytest.mark.parametrize("level", [0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.95])
+def test_a_column_covered_to_a_half_may_just_reach_the_level_and_one_of_less_may_not(level):
+    """Exactly: no rounding of the level takes a side."""
+    below, half = np.float32(127 / 255), np.float32(0.5)
+    ceiling = ceiling_of(np.array([[0, below, half, 1]], np.float32), level)
+    assert ceiling[0, 2] == np.float32(level)
+    assert (ceiling < level).tolist() == [[True, True, False, False]]
+    assert (np.diff(ceiling) > 0).all()
+    assert 0 <= ceiling.min() <= ceiling.max() <= 1

@@ -340,7 +340,23 @@ def test_coarse_nodes_are_all_asked_and_no_node_is_asked_twice(coarse, seed, ste
     assert cut.times_asked.max() == 1
 
 
-def test_the_uncut_levels_ask_nothing_when_all_of_the_volume_is_inside():
+@pytest.mark.parametrize("cell", [(0, 0, 0), (13, 20, 30), (31, 31, 47)])
+def test_a_suspicious_cell_is_asked_at_all_of_its_nodes_and_no_others_are(cell):
+    class Suspecting(Culling):
+        def suspicious(self, values, cells, level):
+            found = np.zeros([count - 1 for count in values.shape], np.bool_)
+            found[cell] = True
+            return found
+
+    field = NodeField(64, np.full(QueryGrid(64).shape, 0.1, np.float32))
+    query_hierarchically(field, LEVEL, None, Suspecting())
+    expected = np.zeros(field.grid.shape, np.int64)
+    expected[::2, ::2, ::2] = 1
+    expected[tuple(slice(2 * at, 2 * at + 3) for at in cell)] = 1
+    np.testing.assert_array_equal(field.times_asked, expected)
+
+
+def test_finer_levels_ask_nothing_when_all_of_the_volume_is_inside():
     field = NodeField(64, np.ones(QueryGrid(64).shape, np.float32))
     np.testing.assert_array_equal(query_hierarchically(field, LEVEL).on_whole_grid(), field.values)
     assert field.asked == 33 * 33 * 49
