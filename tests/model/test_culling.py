@@ -45,7 +45,7 @@ def random_values(rng, shape=(6, 7, 12)):
     return (slanted + over_corners(smooth, np.add) / 8 - 0.5 + 0.15 * rng.random(shape)).clip(0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("level", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("level", [0.3, 0.6])
 @pytest.mark.parametrize("cells", [32, 128])
 @pytest.mark.parametrize(("factor", "slope"), [(0, 0), (0.3, 0), (1.0, 0), (4.0, 0), (0, 0.5), (0, 2.0), (0.1, 0.5), (0.5, 1.0)])
 def test_both_rules_suspect_the_cells_that_loops_over_their_corners_do(rng, factor, slope, cells, level):
