@@ -28,6 +28,7 @@ CELLS_AT_ONCE = 2**14
 AXIS_BITS = (4, 2, 1)  # in the number of a corner
 EDGES = [(corner, corner | bit) for bit in AXIS_BITS for corner in range(8) if not corner & bit]
 EDGE_BETWEEN = {frozenset(ends): edge for edge, ends in enumerate(EDGES)}
+HALFWAY = np.array([[(low & bit) + (high & bit) for bit in AXIS_BITS] for low, high in EDGES]) / (2 * np.array(AXIS_BITS))
 OWNED_EDGES = (0, 4, 8)
 
 # The corners of the six faces of a cell, counter-clockwise seen from outside it, and the edges that lead to them on that way.
@@ -161,13 +162,18 @@ def surface_loops(case: int) -> list[list[int]]:
 def fan(loop: list[int]) -> list[tuple[int, int, int]]:
     """Triangles that fill a loop, round one of its vertices from which no diagonal lies in a face of the cell.
 
-    The neighbour might have the same diagonal, and four triangles would meet in it. Every loop has such a vertex.
+    The neighbour might have the same diagonal, and four triangles would meet in it. Every loop has such a vertex; of several,
+    the first with the fewest creases where all crossings are halfway.
     """
+    fans = []
     for i in range(len(loop)):
         apex, *others = loop[i:] + loop[:i]
         if not any(apex in face and other in face for other in others[1:-1] for face in FACE_EDGES):
-            return [(apex, a, b) for a, b in itertools.pairwise(others)]
-    raise AssertionError(f"loop {loop}: expected a vertex without diagonals in faces")
+            spokes = HALFWAY[others] - HALFWAY[apex]
+            volumes = np.linalg.det(np.stack([spokes[:-2], spokes[1:-1], spokes[2:]], axis=1))
+            triangles = [(apex, a, b) for a, b in itertools.pairwise(others)]
+            fans.append((np.count_nonzero(volumes.round(6)), triangles))
+    return min(fans, key=lambda fan: fan[0])[1]
 
 
 _triangles_of_case = [[triangle for loop in surface_loops(case) for triangle in fan(loop)] for case in range(256)]
