@@ -5,6 +5,7 @@ numbered by axis, four each, and a cell owns the three that start at its corner 
 the surface passes through are worked on, always in the order of their lowest corners.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -159,7 +160,8 @@ def surface_loops(case: int) -> list[list[int]]:
     return loops
 
 
-def fan(loop: list[int]) -> list[tuple[int, int, int]]:
+@functools.cache  # loops come again in many cases
+def fan(loop: tuple[int, ...]) -> list[tuple[int, int, int]]:
     """Triangles that fill a loop, round one of its vertices from which no diagonal lies in a face of the cell.
 
     The neighbour might have the same diagonal, and four triangles would meet in it. Every loop has such a vertex; of several,
@@ -176,7 +178,7 @@ def fan(loop: list[int]) -> list[tuple[int, int, int]]:
     return min(fans, key=lambda fan: fan[0])[1]
 
 
-_triangles_of_case = [[triangle for loop in surface_loops(case) for triangle in fan(loop)] for case in range(256)]
+_triangles_of_case = [[triangle for loop in surface_loops(case) for triangle in fan(tuple(loop))] for case in range(256)]
 CROSSED = np.array([[(case >> low ^ case >> high) & 1 for case in range(256)] for low, high in EDGES], np.bool_)  # (12, 256)
 TRIANGLES = np.array([triangle for triangles in _triangles_of_case for triangle in triangles])  # (820, 3) edges, case by case
 TRIANGLE_COUNTS = np.array([len(triangles) for triangles in _triangles_of_case])  # (256,)
