@@ -5,8 +5,8 @@
 Prints, for a bare Python, for torch alone (what its absence saves), for the service's imports, for the loaded bundle and for
 one photo to GLB bytes at each resolution: the peak of the process, the peak of the largest of its children (0 where it
 started none), their sum as a multiple of the imports', whether torch was imported, and the seconds of the whole process;
-medians over repeats. Then the service: the seconds from the start of its process until /health/ready is 200, and its peak
-after one request at the largest resolution.
+medians over repeats. Then the peak during each stage of a reconstruction; and the service: the seconds from the start of its
+process until /health/ready is 200, and its peak after one request at the largest resolution.
 
 A peak never falls, so each figure takes a fresh process. On Linux it is VmHWM, which begins anew when a process is replaced
 by another program; `ru_maxrss` does not, and would give a small child the peak of its large parent. For the same reason the
@@ -35,13 +35,14 @@ BASELINE = "imports"
 
 @dataclass(frozen=True)
 class Peak:
-    """What a fresh process took for one step. Bytes and seconds are medians."""
+    """What a fresh process took for one step. Bytes and seconds are medians; stages: the peak during each, where it has any."""
 
     step: str
     own: int
     largest_child: int
     torch: bool
     seconds: float
+    stages: dict[str, int]
 
     @property
     def total(self) -> int:
@@ -62,7 +63,9 @@ def measure_step(step: str, *arguments: object, repeats: int = 1) -> Peak:
     peaks = [json.loads(output) for output in outputs]
     own, largest_child = (round(statistics.median(peak[name] for peak in peaks)) for name in ("own", "largest_child"))
     name = step if step != "reconstructed" else f"photo to GLB at {arguments[-1]}"
-    return Peak(name, own, largest_child, any(peak["torch"] for peak in peaks), statistics.median(seconds))
+    torch = any(peak["torch"] for peak in peaks)
+    stages = {stage: round(statistics.median(peak["stages"][stage] for peak in peaks)) for stage in peaks[0]["stages"]}
+    return Peak(name, own, largest_child, torch, statistics.median(seconds), stages)
 
 
 def measure_steps(bundle: Path, photo: Path, resolutions: Sequence[int], repeats: int) -> list[Peak]:
@@ -93,6 +96,16 @@ def peak_table(peaks: Sequence[Peak]) -> str:
         for peak in peaks
     ]
     return table(header, rows)
+
+
+def stage_table(peaks: Sequence[Peak]) -> str:
+    """A row for each resolution: the peak during each stage, with what was resident before it."""
+    staged = [peak for peak in peaks if peak.stages]
+    if not staged:
+        return "no peaks of stages: they take Linux's /proc"
+    stages = list(staged[0].stages)
+    rows = [(peak.step, *(f"{peak.stages[stage] / 1e6:.0f}" for stage in stages)) for peak in staged]
+    return table(["peak MB", *stages], rows)
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = parser.parse_args(arguments)
     peaks = measure_steps(wanted.bundle, wanted.photo, wanted.resolutions, wanted.repeats)
     service = measure_service(wanted.bundle, wanted.photo, max(wanted.resolutions), wanted.repeats)
-    print(peak_table(peaks) + "\n\n" + service_table(service))
+    print("\n\n".join([peak_table(peaks), stage_table(peaks), service_table(service)]))
     steps = [asdict(peak) | {"total": peak.total} for peak in peaks]
     write_json(wanted.out, machine() | {"steps": steps, "service": asdict(service)})
 

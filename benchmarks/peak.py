@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import resource
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
 def peak_bytes() -> int:
@@ -30,6 +32,12 @@ def resident_peak(status: Path) -> int:
     """VmHWM of a file /proc/PID/status, in bytes."""
     kilobytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
     return 1024 * int(kilobytes)
+
+
+def begin_anew() -> None:
+    """Lets the peak count from what is resident now, on Linux; before, what was resident counts as well."""
+    if CLEAR_REFS.exists():
+        CLEAR_REFS.write_text("5")
 
 
 def tree_peak(process_id: int) -> int:
@@ -62,25 +70,42 @@ def loaded(bundle: str) -> None:
     Reconstructor.load(Path(bundle))
 
 
-def reconstructed(bundle: str, photo: str, resolution: str) -> None:
-    """The imports, an opened bundle, and one photo as the bytes of a GLB file."""
+def reconstructed(bundle: str, photo: str, resolution: str) -> dict[str, int]:
+    """The imports, an opened bundle, and one photo as the bytes of a GLB file; each stage's peak, on Linux."""
     imports()
     from model import Options, Reconstructor
     from model.formats import FORMATS
     from model.image import read_photo
 
     reconstructor = Reconstructor.load(Path(bundle))
-    mesh = reconstructor.reconstruct(read_photo(Path(photo).read_bytes()), Options(resolution=int(resolution)))
-    FORMATS["glb"].write(mesh)
+    peaks: dict[str, int] = {}
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        begin_anew()
+        yield
+        peaks[name] = peak_bytes()
+
+    mesh = reconstructor.reconstruct(read_photo(Path(photo).read_bytes()), Options(resolution=int(resolution)), stage=stage)
+    with stage("write"):
+        FORMATS["glb"].write(mesh)
+    return peaks if CLEAR_REFS.exists() else {}
 
 
-STEPS = {"bare": bare, "torch": torch_alone, "imports": imports, "loaded": loaded, "reconstructed": reconstructed}
+STEPS: dict[str, Callable[..., dict[str, int] | None]] = {
+    "bare": bare,
+    "torch": torch_alone,
+    "imports": imports,
+    "loaded": loaded,
+    "reconstructed": reconstructed,
+}
 
 
 def main(arguments: list[str]) -> None:
-    STEPS[arguments[0]](*arguments[1:])
-    peaks = {"own": peak_bytes(), "largest_child": rusage_bytes(resource.RUSAGE_CHILDREN), "torch": "torch" in sys.modules}
-    print(json.dumps(peaks))
+    stages = STEPS[arguments[0]](*arguments[1:]) or {}
+    own = max(peak_bytes(), *stages.values(), 0)
+    children = rusage_bytes(resource.RUSAGE_CHILDREN)
+    print(json.dumps({"own": own, "largest_child": children, "torch": "torch" in sys.modules, "stages": stages}))
 
 
 if __name__ == "__main__":

@@ -439,6 +439,9 @@ def test_steps_run_in_fresh_processes_without_torch(tiny_bundle, photo_file):
     assert 5e6 < bare.own < 50e6 < done.own < 1e9
     assert bare.largest_child == done.largest_child == 0
     assert done.step == "photo to GLB at 32"
+    if peak.CLEAR_REFS.exists():
+        assert list(done.stages) == ["prepare", "encode", "query", "extract", "refine", "write"]
+        assert max(done.stages.values()) <= done.own < 1.5 * min(done.stages.values())
 
 
 def test_a_step_that_imports_torch_is_found_out():
@@ -448,12 +451,24 @@ def test_a_step_that_imports_torch_is_found_out():
 
 
 def test_the_memory_table_relates_each_step_to_the_imports():
-    peaks = [memory.Peak("imports", 100_000_000, 0, False, 1.0), memory.Peak("loaded", 150_000_000, 50_000_000, True, 2.0)]
+    peaks = [
+        memory.Peak("imports", 100_000_000, 0, False, 1.0, {}),
+        memory.Peak("loaded", 150_000_000, 50_000_000, True, 2.0, {}),
+    ]
     imports, loaded = rows_of(memory.peak_table(peaks))
     assert (imports["times imports"], imports["torch imported"], imports["largest child MB"]) == ("1.00", "no", "0")
     assert (loaded["times imports"], loaded["torch imported"], loaded["largest child MB"]) == ("2.00", "yes", "50")
     (row,) = rows_of(memory.service_table(memory.ServicePeak(2.5, 256, None, 3_000_000)))
     assert row == {"start to ready s": "2.50", "peak MB when ready": "unknown", "peak MB after a mesh at 256": "3"}
+
+
+def test_the_table_of_stages_has_a_row_for_each_resolution():
+    peaks = [
+        memory.Peak("imports", 1, 0, False, 1.0, {}),
+        memory.Peak("photo", 1, 0, False, 1.0, {"encode": 2_000_000, "query": 3_000_000}),
+    ]
+    assert rows_of(memory.stage_table(peaks)) == [{"peak MB": "photo", "encode": "2", "query": "3"}]
+    assert "/proc" in memory.stage_table(peaks[:1])
 
 
 def test_the_real_service_is_started_loaded_and_stopped(tiny_bundle, photo_file):
