@@ -53,7 +53,7 @@ TRAIN_DEMO := out/train-demo
 train-demo: $(VENV)/.development ## Parts, training, export and evaluation, small: out/train-demo
 	$(BIN)/monotwin data generate --out $(TRAIN_DEMO)/data --shapes 146 --views 6 --image-size 64 --near-points 8000 --uniform-points 6000
 	$(BIN)/monotwin train training/runs/smoke.toml --data $(TRAIN_DEMO)/data --out $(TRAIN_DEMO)/run
-	$(BIN)/monotwin export $(TRAIN_DEMO)/run/checkpoint.pt --data $(TRAIN_DEMO)/data --out $(TRAIN_DEMO)/bundle
+	$(BIN)/monotwin export $(TRAIN_DEMO)/run/checkpoint.pt --data $(TRAIN_DEMO)/data --out $(TRAIN_DEMO)/bundle --no-calibrate-query
 	$(BIN)/monotwin evaluate $(TRAIN_DEMO)/bundle --data $(TRAIN_DEMO)/data --shapes 3 --resolution 64
 
 clean: ## Remove the environment and everything under out/

@@ -83,12 +83,15 @@ def export_command(
         ),
     ] = None,
     half: Annotated[bool, typer.Option(help="Store the weights as fp16.")] = True,
+    calibrate_query: Annotated[
+        bool, typer.Option(help="Find how far the coarse-to-fine query has to look, on views of --data: takes minutes on a CPU.")
+    ] = True,
 ) -> None:
     """Export a checkpoint to an ONNX bundle, checked against torch."""
     from training.export import BundleIdentity, export_bundle
 
     identity = BundleIdentity(name, version, licence, tuple(attribution or ()))
-    bundle = export_bundle(checkpoint, out, identity, data_dirs=data or (), half=half)
+    bundle = export_bundle(checkpoint, out, identity, data_dirs=data or (), half=half, calibrate_query=calibrate_query)
     size = sum(file.stat().st_size for file in bundle.directory.iterdir()) / 1e6
     console.print(f"exported: [bold]{bundle.directory}[/bold], {size:.1f} MB, sha256 {bundle.sha256[:16]}")
 

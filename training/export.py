@@ -106,7 +106,9 @@ def export_bundle(
             "decoder_widths": list(config.network.decoder_widths),
         },
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        origin=origin_of(state, config, sets.indices, _command(checkpoint, directory, identity, data_dirs, half)),
+        origin=origin_of(
+            state, config, sets.indices, _command(checkpoint, directory, identity, data_dirs, half, calibrate_query)
+        ),
         licence=identity.licence,
         attribution=(*identity.attribution, *state.get("attribution", ())),
         files={},
@@ -151,13 +153,15 @@ def update_metrics(bundle: ModelBundle, metrics: dict[str, Any], samples: bytes 
     return write_bundle(bundle.directory, manifest, files)
 
 
-def _command(checkpoint: Path, directory: Path, identity: BundleIdentity, data_dirs: Sequence[Path], half: bool) -> str:
+def _command(
+    checkpoint: Path, directory: Path, identity: BundleIdentity, data_dirs: Sequence[Path], half: bool, calibrate_query: bool
+) -> str:
     """What to type for `export_bundle` with these arguments."""
     data = [word for data_dir in data_dirs for word in ("--data", shown(data_dir))]
     named = ["--name", identity.name, "--version", identity.version, "--licence", identity.licence]
     attributed = [word for name in identity.attribution for word in ("--attribution", name)]
-    exact = [] if half else ["--no-half"]
-    command = ["monotwin", "export", shown(checkpoint), *data, "--out", shown(directory), *named, *attributed, *exact]
+    switches = [*([] if half else ["--no-half"]), *([] if calibrate_query else ["--no-calibrate-query"])]
+    command = ["monotwin", "export", shown(checkpoint), *data, "--out", shown(directory), *named, *attributed, *switches]
     return shlex.join(command)
 
 

@@ -244,3 +244,15 @@ def test_recorded_metrics_keep_a_bundle_valid(half_bundle, tmp_path):
     assert {name: files[name] for name in (ENCODER, DECODER, WEIGHTS)} == {
         name: half_bundle.manifest.files[name] for name in (ENCODER, DECODER, WEIGHTS)
     }
+
+
+def test_with_prepared_sets_the_query_is_calibrated_unless_told_otherwise(tiny_checkpoint, tiny_set, tmp_path):
+    def exported(name: str, **choice):
+        return export_bundle(
+            tiny_checkpoint, tmp_path / name, CARD, data_dirs=[tiny_set.directory], half=False, **choice
+        ).manifest
+
+    calibrated, plain = exported("calibrated"), exported("plain", calibrate_query=False)
+    assert calibrated.culling.sizes == {32}  # of the few views of the tests, at resolution 64
+    assert plain.culling.sizes == set()
+    assert [("--no-calibrate-query" in manifest.origin.commands[-1]) for manifest in (calibrated, plain)] == [False, True]
