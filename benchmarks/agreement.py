@@ -162,6 +162,7 @@ def measured(reconstructor: Reconstructor, candidates: Iterable[Candidate], reso
         if key not in known:
             known[key] = compare(reconstructor, candidate, resolution, reconstructor.query)
             if out is not None:
+                out.parent.mkdir(parents=True, exist_ok=True)
                 with out.open("a") as file:
                     file.write(json.dumps(asdict(known[key])) + "\n")
         found.append(known[key])

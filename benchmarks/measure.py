@@ -97,4 +97,5 @@ def introduce(reconstructor: Reconstructor) -> dict[str, object]:
 def write_json(path: Path | None, measured: Mapping[str, Any]) -> None:
     """Writes all figures to `path`, or nothing without one."""
     if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(measured, indent=1) + "\n")

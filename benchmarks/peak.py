@@ -78,7 +78,7 @@ def reconstructed(bundle: str, photo: str, resolution: str) -> dict[str, int]:
     from model.image import read_photo
 
     reconstructor = Reconstructor.load(Path(bundle))
-    peaks: dict[str, int] = {}
+    peaks = {"load": peak_bytes()}
 
     @contextmanager
     def stage(name: str) -> Iterator[None]:

@@ -72,6 +72,7 @@ def draw(runs: Sequence[dict[str, Any]]) -> Figure:
 
 def save(figure: Figure, path: Path) -> None:
     """Writes without a date, so that equal figures give equal files."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"Date": None} if path.suffix == ".svg" else None
     quality = {"pil_kwargs": {"quality": 85}} if path.suffix == ".webp" else {}
     with matplotlib.rc_context({"svg.hashsalt": "monotwin"}):

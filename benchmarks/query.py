@@ -78,11 +78,6 @@ class RecordingField:
         self.calls.append((columns.copy(), depths.copy()))
         return self._field.query(columns, depths)
 
-    @property
-    def asked(self) -> int:
-        """Points asked so far; one that was asked twice counts twice."""
-        return sum(len(columns) for columns, _ in self.calls)
-
 
 @dataclass(frozen=True)
 class Case:

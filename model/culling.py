@@ -11,7 +11,7 @@ all. A part hidden there shows as a rise towards it: what a cell may reach is it
 field rises to that corner from the lowest one of the cell and its neighbours.
 
 Both are 0 by default: a change of sign is then all that counts. Export calibrates them on validation views, by cells along the
-image's side, to the cheapest that loses nothing (`training.culling`).
+image's side and for the bundle's level, to the cheapest that loses nothing (`training.culling`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ from model.soft_label import SoftLabel
 Bool = npt.NDArray[np.bool_]
 ByCells = Mapping[int, float]
 """Cells along the image's side -> a number for cells of that size, and for smaller ones down to the next entry."""
+
+
+UNCALIBRATED_SLOPES: ByCells = {32: 1.0, 64: 0.1}
+"""For fields that nothing was calibrated on: what a bundle of weak training took, of which decision 0013 has the figures."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class OccupancyField(Protocol):
 
 
 def query_densely(field: OccupancyField) -> Float32:
-    """Occupancy at every node of the field's grid, (n_u, n_v, n_z): the reference, and the way for small grids."""
+    """Occupancy at every node of the field's grid, (n_u, n_v, n_z): the reference for tests, calibration and benchmarks."""
     values = np.zeros(field.grid.shape, np.float32)
     columns = np.flatnonzero(field.observed)
     depths = field.grid.depths

@@ -55,6 +55,7 @@ def extract_surface(
     Beyond the walls the lowest value holds, so a cut object ends within one voxel outside the wall.
     Inside nodes that are diagonal neighbours on a face with two outside ones are connected, from both sides of the face.
     """
+    level = float(np.float32(level))  # as the values are compared with it
     lowest, highest = float(values.min()), float(values.max())
     if not lowest < level <= highest:  # true for NaN as well
         raise NoSurface(f"occupancy: expected values on both sides of the level {level:g}, got {lowest:.3g} to {highest:.3g}")

@@ -111,7 +111,8 @@ class Reconstructor:
         """Photo -> closed mesh in the view frame (metres when `options.size` is given).
 
         mask: (H, W) bool, True on the object; stage: a context manager entered around each stage, by name, to time it;
-        cancelled: asked between stages and decoder calls, ends the work with Cancelled. Raises children of ReconstructionError.
+        cancelled: asked between decoder calls and before refining, ends the work with Cancelled. Raises children of
+        ReconstructionError.
         """
         level = self._level(options)
         with stage("prepare"):
@@ -128,14 +129,14 @@ class Reconstructor:
             return self.refine(surface, prepared, options)
 
     def warm_up(self) -> None:
-        """Finds the fastest size of calls and runs once at a small resolution, so that the first photo does not pay for memory
-        and kernels being set up."""
-        self.network = self.network.calibrated()
+        """Runs once at a small resolution, so that the first photo does not pay for memory and kernels being set up; then finds
+        the fastest size of calls."""
         disc = np.zeros((64, 64), np.float32)
         cv2.circle(disc, (32, 32), 24, 1.0, -1)
         photo = Photo(rgb=np.full((64, 64, 3), 128, np.uint8), alpha=(disc * 255).astype(np.uint8))
         prepared = self.prepare(photo, Options(), None)
         self.query(self.encode(prepared, QueryGrid(MIN_RESOLUTION)), prepared, 0.5)
+        self.network = self.network.calibrated()
 
     def prepare(self, photo: Photo, options: Options, mask: npt.NDArray[np.bool_] | None) -> PreparedImage:
         """The object found, cropped and laid into the network's square."""

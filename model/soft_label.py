@@ -5,7 +5,7 @@ d*  where the label reaches 0
 s   hardness: near 1 the label falls gently with d, near 0 it is almost binary
 v   the label, in [0, 1]; paper eq. 9: v = -s log(m d + n) for d <= d*, else 0, with n = exp(-1/s), m = (1 - n) / d*
 
-`training.labels` is the same in torch, in voxels; architecture section 6 says what the inverse is for.
+`training.labels` is the same in torch, in voxels; `model.culling` says what the inverse is for.
 """
 
 from __future__ import annotations

@@ -440,7 +440,7 @@ def test_steps_run_in_fresh_processes_without_torch(tiny_bundle, photo_file):
     assert bare.largest_child == done.largest_child == 0
     assert done.step == "photo to GLB at 32"
     if peak.CLEAR_REFS.exists():
-        assert list(done.stages) == ["prepare", "encode", "query", "extract", "refine", "write"]
+        assert list(done.stages) == ["load", "prepare", "encode", "query", "extract", "refine", "write"]
         assert max(done.stages.values()) <= done.own < 1.5 * min(done.stages.values())
 
 

@@ -78,11 +78,11 @@ def export_command(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Prepared set on whose validation split 0.5 is made the best level, and which the card describes if it was"
-            " trained on; repeat for several."
+            help="Prepared set on whose validation split 0.5 is made the best level and the query is calibrated, and which the"
+            " card describes if it was trained on; repeat for several."
         ),
     ] = None,
-    half: Annotated[bool, typer.Option(help="Store the weights as fp16.")] = True,
+    half: Annotated[bool, typer.Option(help="Store the weights as fp16, and add a decoder for GPUs that computes in it.")] = True,
     calibrate_query: Annotated[
         bool, typer.Option(help="Find how far the coarse-to-fine query has to look, on views of --data: takes minutes on a CPU.")
     ] = True,

@@ -53,7 +53,10 @@ class RecordedField:
 
     @classmethod
     def of(cls, field: OccupancyField) -> RecordedField:
-        """Also asks the columns beside observed ones that coarse nodes lie in."""
+        """Also asks the columns beside observed ones that coarse nodes lie in, but no layers behind the volume: ValueError for
+        a grid whose coarse nodes lie there."""
+        if (field.grid.shape[2] - 1) % coarsest_step(field.grid):
+            raise ValueError(f"resolution: expected coarse nodes that end with the volume, got {field.grid.resolution}")
         everywhere = np.flatnonzero(_grown(field.observed, coarsest_step(field.grid) - 1))
         depths = field.grid.depths
         answers = field.query(np.repeat(everywhere, len(depths)), np.tile(depths, len(everywhere)))

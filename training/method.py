@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from model.culling import UNCALIBRATED_SLOPES, Culling
 from model.field import QueryGrid
 from model.hierarchy import query_hierarchically
 from model.isosurface import surface_of
@@ -59,4 +60,4 @@ class FieldMethod(Method):
     def surface(self, image: Tensor, grid: QueryGrid, observed: npt.NDArray[np.bool_]) -> Mesh:
         with torch.inference_mode():
             field = TorchField(self.field(image), grid, observed, image.device)
-            return surface_of(query_hierarchically(field, self.level), self.level)
+            return surface_of(query_hierarchically(field, self.level, None, Culling(slopes=UNCALIBRATED_SLOPES)), self.level)

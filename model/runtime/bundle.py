@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.camera import FILL, HALF_DEPTH
+from model.culling import UNCALIBRATED_SLOPES
 from model.errors import BundleError
 from model.soft_label import SoftLabel
 
@@ -52,7 +53,8 @@ class Labels(_Strict):
 
     @property
     def soft_label(self) -> SoftLabel | None:
-        """v(d, s) as the field should show it; None for binary labels."""
+        """v(d, s) as the field should show it; None for binary labels. `logit_shift` is not taken back: calibration makes up
+        for it."""
         return None if self.final_s is None else SoftLabel(self.final_s, self.d_star_voxels, self.voxels_per_side)
 
 
@@ -121,7 +123,7 @@ class Manifest(_Strict):
     level: float = 0.5
     frame: Frame = Frame()
     labels: Labels
-    culling: CullingStrengths = CullingStrengths()
+    culling: CullingStrengths = CullingStrengths(slopes=dict(UNCALIBRATED_SLOPES))
     network: dict[str, Any]
     parameters: int
     origin: Origin

@@ -24,9 +24,9 @@ from model.runtime.bundle import DECODER, DECODER_HALF, ENCODER, ModelBundle
 from model.runtime.calibration import fastest_size
 from model.runtime.sessions import DEVICE_ID, Device, Session, is_out_of_memory, open_session
 
-DEFAULT_CHUNK = 2_048  # points a decoder call where nothing was measured: the activations fit a core's cache
+DEFAULT_CHUNK = 2_048  # points a decoder call on a CPU where nothing was measured: the activations fit a core's cache
 CPU_CHUNKS = tuple(2**k for k in range(9, 15))  # 512 to 16,384
-CUDA_CHUNKS = tuple(2**k for k in range(14, 21))  # 16,384 to 1,048,576
+CUDA_CHUNKS = tuple(2**k for k in range(14, 19))  # 16,384 to 262,144: the activations of one more are half a gigabyte
 CALIBRATION_SECONDS = 0.3
 CALIBRATION_GRID = QueryGrid(64)
 CALIBRATION_POINTS = 4_096  # timed at once, at least: single small calls are too short to be timed one by one
@@ -37,7 +37,7 @@ class OnnxNetwork:
     """The two sessions of a bundle, and how many points they are asked at once.
 
     On a CPU the chunk changes no bit of an answer (a test checks it); on a GPU the library that multiplies matrices may choose
-    another kernel for another size, so who wants the same bytes from several machines fixes the chunk.
+    another kernel for another size, so who wants the same bytes from several machines fixes the chunk in `load`.
     """
 
     encoder: Session
@@ -58,7 +58,8 @@ class OnnxNetwork:
         file = DECODER_HALF if encoder.runs_on_cuda and DECODER_HALF in bundle.manifest.files else DECODER
         # TF32 would round the depths of a float32 graph to a tenth of a voxel
         decoder = open_session(bundle.path(file), device, threads, tf32=False)
-        return cls(encoder, decoder, DEFAULT_CHUNK if chunk is None else chunk, chunk is not None)
+        unmeasured = CUDA_CHUNKS[0] if decoder.runs_on_cuda else DEFAULT_CHUNK
+        return cls(encoder, decoder, unmeasured if chunk is None else chunk, chunk is not None)
 
     def calibrated(self) -> OnnxNetwork:
         """The same network with the chunk that is fastest here, found in some 0.3 s; a fixed one stays.

@@ -83,7 +83,7 @@ def _cuda_options(tf32: bool) -> dict[str, str]:
         # The default searches more widely at the first use: slower to start, and known to end in other last bits from run to
         # run.
         "cudnn_conv_algo_search": "HEURISTIC",
-        # Calls are of one size, so blocks are reused as they are; the default rounds what it asks for up to powers of two.
+        # Nearly all calls are of one size, so blocks are reused; the default rounds what it asks for up to powers of two.
         "arena_extend_strategy": "kSameAsRequested",
         "use_tf32": "1" if tf32 else "0",
     }

@@ -11,6 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from model.culling import UNCALIBRATED_SLOPES
 from model.errors import BundleError
 from model.field import QueryGrid
 from model.networks.decoder import Decoder
@@ -254,5 +255,5 @@ def test_with_prepared_sets_the_query_is_calibrated_unless_told_otherwise(tiny_c
 
     calibrated, plain = exported("calibrated"), exported("plain", calibrate_query=False)
     assert calibrated.culling.sizes == {32}  # of the few views of the tests, at resolution 64
-    assert plain.culling.sizes == set()
+    assert plain.culling.slopes == UNCALIBRATED_SLOPES
     assert [("--no-calibrate-query" in manifest.origin.commands[-1]) for manifest in (calibrated, plain)] == [False, True]
