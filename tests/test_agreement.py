@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import trimesh
 
-from benchmarks import agreement, thin_parts
+from benchmarks import agreement
 from benchmarks.agreement import Agreement, Candidate, compare, iou, lost_components
 from model import Photo, Reconstructor
+from training import thin_parts
 from training.data.index import DataIndex, ShapeEntry
 from training.data.sets import SetConfig
 
