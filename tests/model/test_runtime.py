@@ -272,7 +272,7 @@ def test_a_gpu_takes_the_half_decoder_where_there_is_one(tiny_bundle, monkeypatc
 def test_chunks_double():
     for sizes in (CPU_CHUNKS, CUDA_CHUNKS):
         assert [b // a for a, b in pairwise(sizes)] == [2] * (len(sizes) - 1)
-    assert (CPU_CHUNKS[0], CPU_CHUNKS[-1], CUDA_CHUNKS[0], CUDA_CHUNKS[-1]) == (512, 16_384, 16_384, 1_048_576)
+    assert (CPU_CHUNKS[0], CPU_CHUNKS[-1], CUDA_CHUNKS[0], CUDA_CHUNKS[-1]) == (512, 16_384, 16_384, 262_144)
 
 
 @pytest.mark.parametrize("resolution", [40, 128])
