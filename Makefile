@@ -42,7 +42,7 @@ check: $(VENV)/.development ## Check format, lint, types and import contracts
 	$(BIN)/mypy --strict app model
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.development ## Measure latency, the query, throughput, memory and training data, in about five minutes
+bench: $(VENV)/.development ## Measure latency, the query, throughput, memory and training data, all short
 	$(BIN)/python -m benchmarks.latency --repeats 5 --seconds 15
 	$(BIN)/python -m benchmarks.query --rounds 3
 	$(BIN)/python -m benchmarks.throughput --seconds 6
