@@ -5,10 +5,20 @@ MonotwinError (model.errors)
     ├── MalformedBody           the body breaks off or is not the multipart it claims to be
     ├── UnsupportedBody         the body is not multipart/form-data
     ├── BodyTooLarge            more bytes than allowed
+    ├── UploadTooSlow           the body did not arrive in time
     ├── InvalidFields           missing, unknown, repeated or out-of-range fields
+    ├── InvalidHeader           a request header that is not as expected
     ├── NotAcceptable           no format that the client accepts
+    ├── Unauthorized            no API key, or one that may not do this
+    ├── UnknownJob              no such job, or another client's
+    ├── JobGone                 the job's results have expired or were deleted
+    ├── NoResult                the job has no such result, or not yet
+    ├── IdempotencyConflict     the key came before, with another request
     ├── NotReady                starting, draining or failed
-    ├── QueueFull               too many reconstructions wait already
+    ├── RetryLater
+    │   ├── RateLimited         more requests than this client may send
+    │   ├── QueueFull           too many reconstructions wait already
+    │   └── JobsFull            too many jobs wait already
     └── DeadlineExceeded        the mesh was not ready in time
 """
 
@@ -62,8 +72,64 @@ class InvalidFields(ServiceError):
         return {"errors": [{"field": error.field, "message": error.message} for error in self.errors]}
 
 
+class InvalidHeader(ServiceError):
+    """A request header is not as expected."""
+
+
+class UploadTooSlow(ServiceError):
+    """The body did not arrive within the time for uploads."""
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Connection": "close"}  # the rest of the body would be read as the next request
+
+
 class NotAcceptable(ServiceError):
     """The Accept header names no format that is written here."""
+
+
+class Unauthorized(ServiceError):
+    """The request carries no API key that may do this."""
+
+    def headers(self) -> Mapping[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class RetryLater(ServiceError):
+    """Nothing is wrong with the request but its moment."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": str(self.retry_after_seconds)}
+
+
+class RateLimited(RetryLater):
+    """This client has sent more requests than it may."""
+
+
+class UnknownJob(ServiceError):
+    """There is no such job; another client's counts as none."""
+
+
+class JobGone(ServiceError):
+    """The job's results have expired or were deleted."""
+
+
+class NoResult(ServiceError):
+    """The job has no such result: not yet, not any more after a failure, or it was not asked for."""
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+    def members(self) -> dict[str, Any]:
+        return {"state": self.state}
+
+
+class IdempotencyConflict(ServiceError):
+    """The Idempotency-Key came before, with another request."""
 
 
 class NotReady(ServiceError):
@@ -81,15 +147,12 @@ class NotReady(ServiceError):
         return {} if self.retry_after_seconds is None else {"Retry-After": str(self.retry_after_seconds)}
 
 
-class QueueFull(ServiceError):
+class QueueFull(RetryLater):
     """As many reconstructions wait as may wait."""
 
-    def __init__(self, message: str, retry_after_seconds: int) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
 
-    def headers(self) -> Mapping[str, str]:
-        return {"Retry-After": str(self.retry_after_seconds)}
+class JobsFull(RetryLater):
+    """As many jobs wait as may wait."""
 
 
 class DeadlineExceeded(ServiceError):

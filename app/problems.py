@@ -47,10 +47,20 @@ PROBLEMS: dict[type[model.MonotwinError], Problem] = {
     service.MalformedBody: Problem(400, "malformed-body", "The request body could not be parsed"),
     service.UnsupportedBody: Problem(415, "unsupported-body", "The request body is not multipart/form-data"),
     service.BodyTooLarge: Problem(413, "body-too-large", "The request body has too many bytes"),
+    service.UploadTooSlow: Problem(408, "upload-too-slow", "The request body did not arrive in time"),
+    service.InvalidHeader: Problem(400, "invalid-header", "A request header is not as expected"),
     service.InvalidFields: Problem(422, "invalid-fields", "Some form fields are not as expected"),
     service.NotAcceptable: Problem(406, "not-acceptable", "No mesh format that the client accepts"),
+    service.Unauthorized: Problem(401, "unauthorized", "An API key that may do this is needed"),
+    service.RetryLater: Problem(500, "internal-error", "The service failed"),
+    service.RateLimited: Problem(429, "rate-limited", "This client sends too many requests"),
+    service.UnknownJob: Problem(404, "unknown-job", "There is no such job"),
+    service.JobGone: Problem(410, "job-gone", "The job's results have expired or were deleted"),
+    service.NoResult: Problem(409, "no-result", "The job has no such result"),
+    service.IdempotencyConflict: Problem(409, "idempotency-conflict", "The key came before, with another request"),
     service.NotReady: Problem(503, "not-ready", "The service is not ready"),
     service.QueueFull: Problem(503, "queue-full", "Too many reconstructions are waiting"),
+    service.JobsFull: Problem(503, "jobs-full", "Too many jobs are waiting"),
     service.DeadlineExceeded: Problem(504, "deadline-exceeded", "The mesh was not ready in time"),
 }
 
@@ -79,7 +89,9 @@ class ProblemBody(BaseModel):
     detail: str = Field(examples=["alpha: expected an opaque pixel, found none"], description="What went wrong this time.")
     instance: str = Field(examples=[REQUEST_PREFIX + "4f1d"], description="The request, by its X-Request-ID.")
     errors: list[FieldProblem] = Field(default=[], description="One entry per form field that is not as expected.")
-    state: str | None = Field(None, examples=["starting"], description="State of the service, when it is not ready.")
+    state: str | None = Field(
+        None, examples=["starting"], description="State of the service, when it is not ready, or of a job without result."
+    )
 
 
 class ProblemResponse(JSONResponse):

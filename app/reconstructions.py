@@ -17,6 +17,7 @@ from app.worker import Worker
 from model.formats import FORMATS, Format
 from model.image import read_mask, read_photo
 from model.reconstructor import Options, Reconstructor
+from model.runtime.turns import AtOnce
 
 DEFAULT_FORMAT = "glb"
 
@@ -81,7 +82,7 @@ def make_mesh(
     with stages("prepare"):
         photo = read_photo(upload.image, max_pixels)
         mask = None if upload.mask is None else read_mask(upload.mask, photo, max_pixels)
-    mesh = reconstructor.reconstruct(photo, options, mask, stage=stages, cancelled=cancelled)
+    mesh = reconstructor.reconstruct(photo, options, mask, stage=stages, turns=AtOnce(cancelled))
     with stages("write"):
         content = chosen.write(mesh)
         return MeshFile(content, hashlib.sha256(content).hexdigest())

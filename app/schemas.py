@@ -2,27 +2,37 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from app.errors import FieldError, InvalidFields
 from app.problems import FRAMEWORK_PROBLEMS, MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
 from model.foreground import Background
 from model.formats import FORMATS
 from model.reconstructor import (
+    MAX_DISTANCE,
+    MAX_ELEVATION,
+    MAX_FOCAL_LENGTH,
     MAX_LEVEL,
     MAX_RESOLUTION,
     MAX_SIZE,
+    MAX_SMOOTH,
+    MIN_DISTANCE,
     MIN_FACES,
+    MIN_FOCAL_LENGTH,
     MIN_LEVEL,
     MIN_RESOLUTION,
     MIN_SIZE,
     RESOLUTION_STEP,
+    CameraChoice,
     Keep,
     Options,
     SizeAxis,
 )
 
 ReadyState = Literal["ready", "busy"]
+
+
+Include = Literal["mask", "preview"]
 
 
 class ReconstructionForm(BaseModel):
@@ -46,8 +56,26 @@ class ReconstructionForm(BaseModel):
         examples=[0.5],
     )
     keep: Keep = Field("largest", description="Connected components to keep.", examples=["largest"])
+    smooth: int = Field(0, ge=0, le=MAX_SMOOTH, description="Passes of Taubin's smoothing, which keeps the volume.", examples=[0])
     target_faces: int | None = Field(
         None, ge=MIN_FACES, description="Simplify to at most this many triangles.", examples=[20_000]
+    )
+    camera: CameraChoice = Field(
+        "auto", description="The camera that took the photo: the bundle's kind, or one of the two.", examples=["auto"]
+    )
+    focal_length_px: float | None = Field(
+        None,
+        ge=MIN_FOCAL_LENGTH,
+        le=MAX_FOCAL_LENGTH,
+        description="Focal length in pixels of the upright photo; goes before EXIF's.",
+        examples=[3000.0],
+    )
+    elevation: float = Field(
+        0.0,
+        ge=-MAX_ELEVATION,
+        le=MAX_ELEVATION,
+        description="Degrees by which the camera looks down on the object; the mesh is then set upright.",
+        examples=[20.0],
     )
     size: float | None = Field(
         None,
@@ -57,16 +85,41 @@ class ReconstructionForm(BaseModel):
         examples=[0.12],
     )
     size_axis: SizeAxis = Field(
-        "height", description="What `size` measures: x, y or z of the whole object as seen in the photo.", examples=["height"]
+        "height", description="What `size` measures: x, y or z of the whole object as the mesh stands.", examples=["height"]
+    )
+    distance: float | None = Field(
+        None,
+        ge=MIN_DISTANCE,
+        le=MAX_DISTANCE,
+        description="Metres from the camera to the object's middle, with a known focal length; the mesh is then in metres.",
+        examples=[0.6],
+    )
+    confidence: bool = Field(
+        False,
+        description="Add per-vertex attributes: how sure the network is, and what the photo shows. GLB and PLY only.",
+        examples=[False],
     )
     background: Background = Field(
         "auto",
         description="What separates object and background: the alpha channel, the mask, nothing (the whole image), or what fits.",
         examples=["auto"],
     )
+    include: tuple[Include, ...] = Field(
+        (),
+        description="Further results, separated by commas: the mask that was used, a preview picture.",
+        examples=["mask,preview"],
+    )
+    bundle: str | None = Field(
+        None, max_length=100, description="Name of the bundle to use; the default one when left out.", examples=["default"]
+    )
     format: Literal["glb", "obj", "stl", "ply"] | None = Field(
         None, description="File format of the mesh; overrides the Accept header.", examples=["glb"]
     )
+
+    @field_validator("include", mode="before")
+    @classmethod
+    def _separate(cls, given: object) -> object:
+        return tuple(dict.fromkeys(part.strip() for part in given.split(","))) if isinstance(given, str) else given
 
     @classmethod
     def parse(cls, fields: dict[str, str]) -> Self:
@@ -78,8 +131,8 @@ class ReconstructionForm(BaseModel):
             raise InvalidFields(*entries) from error
 
     def options(self) -> Options:
-        """The same, for the reconstructor."""
-        return Options(**self.model_dump(exclude={"format"}))
+        """The same, for the reconstructor; raises InvalidOption for fields that do not fit together."""
+        return Options(**self.model_dump(exclude={"format", "include", "bundle"}))
 
 
 TEXT_FIELDS = tuple(ReconstructionForm.model_fields)

@@ -12,6 +12,7 @@ A part that shows in no prediction would be lost. `model.culling` says which cel
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from model.culling import SIGNS_ALONE, Culling
 from model.field import Float32, OccupancyField, QueryGrid, SampledBox
 
 Bool = npt.NDArray[np.bool_]
+Progress = Callable[[float], None]  # told the share of a query that is done, rising from 0 to 1
 Indices = npt.NDArray[np.int64]
 
 COARSEST_CELLS = 32  # cells along the image's side below which a grid is not halved any more
@@ -40,7 +42,11 @@ def coarsest_step(grid: QueryGrid) -> int:
 
 
 def query_hierarchically(
-    field: OccupancyField, level: float, coverage: Float32 | None = None, culling: Culling = SIGNS_ALONE
+    field: OccupancyField,
+    level: float,
+    coverage: Float32 | None = None,
+    culling: Culling = SIGNS_ALONE,
+    progress: Progress = lambda share: None,
 ) -> SampledBox:
     """The field on its grid, cut to the silhouette: its own values at both ends of every edge that crosses the level.
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from model.carving import column_coverage
 from model.culling import Culling, stretch_of
-from model.errors import Cancelled, InvalidOption
+from model.errors import InvalidOption
 from model.field import Float32, QueryGrid, SampledBox
 from model.foreground import Background, find_foreground
-from model.hierarchy import query_hierarchically
+from model.hierarchy import Progress, query_hierarchically
 from model.image import Photo, PreparedImage, prepare
 from model.isosurface import surface_of
 from model.mesh import Mesh
@@ -26,15 +26,21 @@ from model.refine import keep_largest, limit_faces
 from model.runtime.bundle import ModelBundle, read_bundle
 from model.runtime.onnx_field import OnnxField, OnnxNetwork
 from model.runtime.sessions import Device
+from model.runtime.turns import AT_ONCE, Turns
 
 Keep = Literal["largest", "all"]
 SizeAxis = Literal["width", "height", "depth"]
+CameraChoice = Literal["auto", "orthographic", "pinhole"]
 Stage = Callable[[str], AbstractContextManager[object]]
 
 MIN_RESOLUTION, MAX_RESOLUTION, RESOLUTION_STEP = 32, 512, 8
 MIN_FACES = 100
 MIN_LEVEL, MAX_LEVEL = 0.05, 0.95
 MIN_SIZE, MAX_SIZE = 1e-4, 1e3  # metres
+MIN_DISTANCE, MAX_DISTANCE = 1e-3, 1e4  # metres
+MIN_FOCAL_LENGTH, MAX_FOCAL_LENGTH = 1.0, 1e6  # pixels
+MAX_SMOOTH = 50
+MAX_ELEVATION = 90.0  # degrees
 _AXES: dict[SizeAxis, int] = {"width": 0, "height": 1, "depth": 2}
 
 
@@ -43,17 +49,28 @@ class Options:
     """What a caller may choose. Raises InvalidOption on values out of range.
 
     resolution: cells along the image's side, a multiple of 8; level: the iso-level, None for the bundle's;
-    keep: the largest component or all of them;
-    target_faces: an upper bound, None for as many as marching cubes makes; size: metres of the object along `size_axis`
-    (width x, height y, depth z as seen in the photo), None for view-frame units; background: see `find_foreground`.
+    keep: the largest component or all of them; smooth: passes of Taubin's smoothing;
+    target_faces: an upper bound, None for as many as marching cubes makes;
+    camera: which one unprojects the columns, auto for the bundle's; focal_length_px: of the upright photo, None for EXIF's;
+    elevation: degrees by which the camera looks down on the object, undone so that the mesh stands upright;
+    size: metres of the (upright) object along `size_axis` (width x, height y, depth z), or distance: metres from the pinhole
+    to the object's middle, where the focal length is known; None for view-frame units;
+    confidence: vertex attributes that say how sure the field is, and what the photo shows (`model.confidence`);
+    background: see `find_foreground`.
     """
 
     resolution: int = 256
     level: float | None = None
     keep: Keep = "largest"
+    smooth: int = 0
     target_faces: int | None = None
+    camera: CameraChoice = "auto"
+    focal_length_px: float | None = None
+    elevation: float = 0.0
     size: float | None = None
     size_axis: SizeAxis = "height"
+    distance: float | None = None
+    confidence: bool = False
     background: Background = "auto"
 
     def __post_init__(self) -> None:
@@ -70,6 +87,20 @@ class Options:
             raise InvalidOption(f"target_faces: expected {MIN_FACES} or more, got {self.target_faces}")
         if self.size is not None and not MIN_SIZE <= self.size <= MAX_SIZE:
             raise InvalidOption(f"size: expected {MIN_SIZE:g} to {MAX_SIZE:g} metres, got {self.size}")
+        if not 0 <= self.smooth <= MAX_SMOOTH:
+            raise InvalidOption(f"smooth: expected 0 to {MAX_SMOOTH}, got {self.smooth}")
+        if self.camera not in get_args(CameraChoice):
+            raise InvalidOption(f"camera: expected one of {', '.join(get_args(CameraChoice))}, got {self.camera}")
+        if self.focal_length_px is not None and not MIN_FOCAL_LENGTH <= self.focal_length_px <= MAX_FOCAL_LENGTH:
+            raise InvalidOption(
+                f"focal_length_px: expected {MIN_FOCAL_LENGTH:g} to {MAX_FOCAL_LENGTH:g} pixels, got {self.focal_length_px}"
+            )
+        if not -MAX_ELEVATION <= self.elevation <= MAX_ELEVATION:
+            raise InvalidOption(f"elevation: expected {-MAX_ELEVATION:g} to {MAX_ELEVATION:g} degrees, got {self.elevation}")
+        if self.distance is not None and not MIN_DISTANCE <= self.distance <= MAX_DISTANCE:
+            raise InvalidOption(f"distance: expected {MIN_DISTANCE:g} to {MAX_DISTANCE:g} metres, got {self.distance}")
+        if self.distance is not None and self.size is not None:
+            raise InvalidOption("distance: expected without size, since each of them tells the scale; got both")
         if self.size_axis not in _AXES:
             raise InvalidOption(f"size_axis: expected one of {', '.join(_AXES)}, got {self.size_axis}")
         if self.background not in get_args(Background):
@@ -77,7 +108,7 @@ class Options:
 
 
 class Reconstructor:
-    """A loaded bundle, ready to turn photos into meshes. Not to be used by two threads at once."""
+    """A loaded bundle, ready to turn photos into meshes. Several threads may use it at once, each with turns of its own."""
 
     def __init__(self, bundle: ModelBundle, network: OnnxNetwork) -> None:
         self.bundle = bundle
@@ -106,25 +137,39 @@ class Reconstructor:
         mask: npt.NDArray[np.bool_] | None = None,
         *,
         stage: Stage = lambda name: nullcontext(),
-        cancelled: Callable[[], bool] = lambda: False,
+        turns: Turns = AT_ONCE,
     ) -> Mesh:
         """Photo -> closed mesh in the view frame (metres when `options.size` is given).
 
         mask: (H, W) bool, True on the object; stage: a context manager entered around each stage, by name, to time it;
-        cancelled: asked between decoder calls and before refining, ends the work with Cancelled. Raises children of
-        ReconstructionError.
+        turns: the way to the device, which may end the work with Cancelled. Raises children of ReconstructionError.
         """
-        level = self._level(options)
         with stage("prepare"):
             prepared = self.prepare(photo, options, mask)
+        return self.reconstruct_prepared(prepared, options, stage=stage, turns=turns)
+
+    def reconstruct_prepared(
+        self,
+        prepared: PreparedImage,
+        options: Options = Options(),
+        *,
+        stage: Stage = lambda name: nullcontext(),
+        turns: Turns = AT_ONCE,
+        progress: Progress = lambda share: None,
+    ) -> Mesh:
+        """What `reconstruct` does once the object is found; the photo itself is no longer needed.
+
+        progress: told the share of the query that is done, rising from 0 to 1.
+        """
+        level = self._level(options)
         with stage("encode"):
-            field = self.encode(prepared, QueryGrid(options.resolution), cancelled)
+            field = self.encode(prepared, QueryGrid(options.resolution), turns)
         with stage("query"):
-            samples = self.query(field, prepared, level)
+            samples = self.query(field, prepared, level, progress)
+        turns.check()
         with stage("extract"):
             surface = surface_of(samples, level)
-        if cancelled():
-            raise Cancelled("refine: stopped, nobody waits for the mesh any more")
+        turns.check()
         with stage("refine"):
             return self.refine(surface, prepared, options)
 
@@ -144,16 +189,19 @@ class Reconstructor:
         foreground = find_foreground(photo, mask, options.background)
         return prepare(photo, foreground, manifest.image_size, manifest.camera, manifest.default_distance)
 
-    def encode(self, prepared: PreparedImage, grid: QueryGrid, cancelled: Callable[[], bool] = lambda: False) -> OnnxField:
+    def encode(self, prepared: PreparedImage, grid: QueryGrid, turns: Turns = AT_ONCE) -> OnnxField:
         """The encoder runs once; the field that comes back is asked many times."""
         manifest = self.bundle.manifest
         mean, std = (np.array(values, np.float32).reshape(3, 1, 1) for values in (manifest.mean, manifest.std))
         image = np.ascontiguousarray(((prepared.pixels - mean) / std)[None])
-        return self.network.encode(image, grid, observed_columns(prepared.silhouette, grid), cancelled)
+        return self.network.encode(image, grid, observed_columns(prepared.silhouette, grid), turns)
 
-    def query(self, field: OnnxField, prepared: PreparedImage, level: float) -> SampledBox:
+    def query(
+        self, field: OnnxField, prepared: PreparedImage, level: float, progress: Progress = lambda share: None
+    ) -> SampledBox:
         """The field cut to the silhouette, asked where its surface is."""
-        return query_hierarchically(field, level, column_coverage(prepared.silhouette, field.grid), self.culling(prepared))
+        coverage = column_coverage(prepared.silhouette, field.grid)
+        return query_hierarchically(field, level, coverage, self.culling(prepared), progress)
 
     def culling(self, prepared: PreparedImage) -> Culling:
         """What the bundle knows of parts that hide between coarse nodes, for the camera of this picture."""

@@ -9,7 +9,6 @@ the calls: both sessions run on device 0, the encoder leaves it there and the de
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,11 +17,11 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from model.camera import HALF_DEPTH
-from model.errors import Cancelled
 from model.field import Float32, QueryGrid
 from model.runtime.bundle import DECODER, DECODER_HALF, ENCODER, ModelBundle
 from model.runtime.calibration import fastest_size
 from model.runtime.sessions import DEVICE_ID, Device, Session, is_out_of_memory, open_session
+from model.runtime.turns import AT_ONCE, Turns
 
 DEFAULT_CHUNK = 2_048  # points a decoder call on a CPU where nothing was measured: the activations fit a core's cache
 CPU_CHUNKS = tuple(2**k for k in range(9, 15))  # 512 to 16,384
@@ -77,47 +76,60 @@ class OnnxNetwork:
         sizes = CUDA_CHUNKS if self.decoder.runs_on_cuda else CPU_CHUNKS
         columns = np.sort(rng.integers(0, observed.size, max(sizes)))  # queries walk from column to column
         depths = rng.uniform(-HALF_DEPTH, HALF_DEPTH, max(sizes)).astype(np.float32)
-        field = OnnxField(self.decoder, on_device, grid, observed, lambda: False, self.chunk)
+        field = OnnxField(self.decoder, Plane(on_device), grid, observed, AT_ONCE, self.chunk)
         return replace(self, chunk=fastest_size(sizes, partial(_seconds_a_point, field, columns, depths), CALIBRATION_SECONDS))
 
-    def encode(
-        self, image: Float32, grid: QueryGrid, observed: npt.NDArray[np.bool_], cancelled: Callable[[], bool] = lambda: False
-    ) -> OnnxField:
+    def encode(self, image: Float32, grid: QueryGrid, observed: npt.NDArray[np.bool_], turns: Turns = AT_ONCE) -> OnnxField:
         """image (1, 3, S, S) float32, normalised; observed (n_u, n_v) -> the picture's field on `grid`."""
+        return OnnxField(self.decoder, turns.encode(self, image, grid), grid, observed, turns, self.chunk)
+
+    def planes(self, images: Float32, grid: QueryGrid) -> list[Plane]:
+        """(B, 3, S, S) float32, normalised -> the feature plane of each."""
+        return [self._plane(image[None], grid) for image in images]
+
+    def _plane(self, image: Float32, grid: QueryGrid) -> Plane:
         binding = self.encoder.ort.io_binding()
         binding.bind_cpu_input("image", image)
         binding.bind_cpu_input("lateral", grid.lateral)
         binding.bind_output("plane", self.encoder.device_type, DEVICE_ID)
         self.encoder.ort.run_with_iobinding(binding)  # returns when the device is done, so the plane is complete
-        return OnnxField(self.decoder, binding.get_outputs()[0], grid, observed, cancelled, self.chunk)
+        return Plane(binding.get_outputs()[0])
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A picture's features: (columns, H1) float32 in the device's memory."""
+
+    features: ort.OrtValue
 
 
 @dataclass(frozen=True)
 class OnnxField:
-    """One picture's field. `plane` is (columns, H1) float32 in the device's memory; `chunk` points are asked at once."""
+    """One picture's field. `chunk` points are asked at once."""
 
     decoder: Session
-    plane: ort.OrtValue
+    plane: Plane
     grid: QueryGrid
     observed: npt.NDArray[np.bool_]
-    cancelled: Callable[[], bool]
+    turns: Turns
     chunk: int = DEFAULT_CHUNK
 
     def query(self, columns: npt.NDArray[np.int64], depths: Float32) -> Float32:
-        """Occupancy at points given by column number (n,) and z (n,) -> (n,) float32 in [0, 1]; Cancelled between chunks."""
+        """Occupancy at points given by column number (n,) and z (n,) -> (n,) float32 in [0, 1], a chunk a turn."""
         columns, depths = np.ascontiguousarray(columns), np.ascontiguousarray(depths)
         answers = np.empty(len(columns), np.float32)
         binding = self.decoder.ort.io_binding()
-        binding.bind_ortvalue_input("plane", self.plane)
-        for start in range(0, len(columns), self.chunk):
-            if self.cancelled():
-                raise Cancelled("query: stopped, nobody waits for the mesh any more")
+        binding.bind_ortvalue_input("plane", self.plane.features)
+
+        def ask(start: int) -> None:
             part = slice(start, start + self.chunk)
             binding.bind_cpu_input("columns", columns[part])
             binding.bind_cpu_input("depths", depths[part])
             answer = answers[part]  # written in place
             binding.bind_output("occupancy", "cpu", 0, np.float32, answer.shape, answer.ctypes.data)
             self.decoder.ort.run_with_iobinding(binding)
+
+        self.turns.decode(partial(ask, start) for start in range(0, len(columns), self.chunk))
         return answers
 
 

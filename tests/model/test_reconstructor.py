@@ -15,6 +15,7 @@ from model.hierarchy import query_hierarchically
 from model.image import OUTLINE_SIZE
 from model.isosurface import surface_of
 from model.preview import silhouette
+from model.runtime.turns import AtOnce
 from tests.conftest import BALL_RADIUS
 
 SMALL = Options(resolution=64)
@@ -230,7 +231,7 @@ def test_a_cancelled_reconstruction_stops(reconstructor, photo, allowed):
         return len(asked) > allowed
 
     with pytest.raises(Cancelled):
-        reconstructor.reconstruct(photo, SMALL, cancelled=cancelled)
+        reconstructor.reconstruct(photo, SMALL, turns=AtOnce(cancelled))
     assert len(asked) == allowed + 1
 
 
@@ -247,7 +248,7 @@ def test_a_field_below_the_level_has_no_surface(reconstructor, photo, monkeypatc
         def query(self, columns, depths):
             return np.full(len(columns), 0.2, np.float32)
 
-    monkeypatch.setattr(reconstructor, "encode", lambda prepared, grid, cancelled: Nothing(grid))
+    monkeypatch.setattr(reconstructor, "encode", lambda prepared, grid, turns: Nothing(grid))
     with pytest.raises(NoSurface):
         reconstructor.reconstruct(photo, SMALL)
 

@@ -19,6 +19,7 @@ from model.runtime.bundle import DECODER, DECODER_HALF, ENCODER, read_bundle
 from model.runtime.calibration import fastest_size
 from model.runtime.onnx_field import CPU_CHUNKS, CUDA_CHUNKS, DEFAULT_CHUNK, OnnxField, OnnxNetwork
 from model.runtime.sessions import CPU, CUDA, Session, open_session
+from model.runtime.turns import AtOnce
 from tests import reference
 from training.checkpoints import load_checkpoint, network_of
 from training.graphs import decoder_bytes, encoder_bytes
@@ -135,7 +136,7 @@ def test_strided_arguments_are_accepted(exported, image, rng):
 def test_a_query_stops_between_chunks_when_nobody_waits(exported, image):
     asked = iter([False, False, True])
     grid = QueryGrid(32)
-    field = dataclasses.replace(exported, chunk=10).encode(image, grid, everywhere(grid), cancelled=lambda: next(asked))
+    field = dataclasses.replace(exported, chunk=10).encode(image, grid, everywhere(grid), AtOnce(lambda: next(asked)))
     with pytest.raises(Cancelled, match="nobody waits"):
         field.query(np.zeros(100, np.int64), np.zeros(100, np.float32))
 
