@@ -70,5 +70,5 @@ $(VENV)/.serving: $(REQUIREMENTS) | $(BIN)/python
 
 $(VENV)/.development: $(REQUIREMENTS) | $(BIN)/python
 	$(PIP_INSTALL) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) '$(TORCH)'
-	$(INSTALL) --editable '.[cpu,train,dev]'
+	$(INSTALL) --editable '.[cpu,postgres,otel,heic,train,dev]'
 	@touch $(VENV)/.serving $@
