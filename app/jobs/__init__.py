@@ -1,0 +1,1 @@
+"""Durable jobs: accepted into a database, carried out in the background, kept until their results expire."""
