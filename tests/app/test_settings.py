@@ -15,7 +15,7 @@ def documented(text):
 
 
 def as_written(default):
-    if default is None:
+    if default in (None, ()):
         return "—"
     return "`model/bundles/default`" if default == DEFAULT_BUNDLE else f"`{default}`"
 
@@ -52,3 +52,14 @@ def test_an_empty_variable_counts_as_unset(monkeypatch):
 def test_settings_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Settings().port = 1
+
+
+def test_origins_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv("MONOTWIN_CORS_ORIGINS", "https://a.example, https://b.example,")
+    assert Settings().cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_jobs_are_kept_in_the_data_folder_unless_a_database_is_named(monkeypatch):
+    assert Settings(data_dir=Path("/data")).jobs_address == "sqlite:////data/jobs.sqlite"
+    monkeypatch.setenv("MONOTWIN_JOBS_URL", "postgresql+pg8000://user@host/jobs")
+    assert Settings().jobs_address == "postgresql+pg8000://user@host/jobs"

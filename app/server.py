@@ -1,0 +1,71 @@
+"""The web server, and what signals mean to it."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from types import FrameType
+
+import structlog
+import uvicorn
+
+log = structlog.stdlib.get_logger("monotwin.server")
+
+
+class Server(uvicorn.Server):
+    """Uvicorn with a drain before its end, so that it ends with exit code 0.
+
+    SIGTERM and SIGINT: `drain()` is awaited, at most `drain_seconds`, while the port still answers: /health/ready says
+    `draining`, new work is refused with a 503. Then connections are closed. A second signal ends it at once.
+    SIGHUP: `reload()` is awaited; what it raises is logged.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        drain: Callable[[], Awaitable[None]],
+        drain_seconds: float,
+        reload: Callable[[], Awaitable[object]],
+    ) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._drain_seconds = drain_seconds
+        self._reload = reload
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # the type of sockets
+        self._loop = asyncio.get_running_loop()
+        if hasattr(signal, "SIGHUP"):
+            self._loop.add_signal_handler(signal.SIGHUP, self._begin, self._reload_logged)
+        await super().startup(sockets)  # type: ignore[arg-type]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Not noted among the captured signals, which uvicorn raises anew after its end."""
+        if self._stopping or self._loop is None:
+            self.should_exit = self.force_exit = True
+            return
+        self._stopping = True
+        self._loop.call_soon_threadsafe(self._begin, self._stop)
+
+    def _begin(self, action: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(action())
+        self._tasks.add(task)  # the loop itself keeps only a weak reference
+        task.add_done_callback(self._tasks.discard)
+
+    async def _stop(self) -> None:
+        log.info("draining", seconds=self._drain_seconds)
+        try:
+            await asyncio.wait_for(self._drain(), self._drain_seconds)
+        except TimeoutError:
+            log.warning("drained only in part", seconds=self._drain_seconds)
+        except Exception:
+            log.exception("draining failed")
+        self.should_exit = True
+
+    async def _reload_logged(self) -> None:
+        try:
+            await self._reload()
+        except Exception:
+            log.exception("reload failed; what was served before is served on")
