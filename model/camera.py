@@ -9,8 +9,9 @@ In (u, v, z) every ray of either camera is a column of constant (u, v), so nothi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,8 @@ MIN_DISTANCE = 0.8  # a pinhole nearer than this would stand (almost) inside the
 class Camera(Protocol):
     """Maps the view frame to columns and back: both (n, 3) float, view-frame units."""
 
+    kind: ClassVar[CameraKind]
+
     def project(self, points_view: FloatArray) -> FloatArray:
         """(x, y, z) -> (u, v, z), (n, 3)."""
 
@@ -38,6 +41,8 @@ class Camera(Protocol):
 @dataclass(frozen=True)
 class OrthographicCamera:
     """The paper's camera, eq. 5 with a = b = 1: u = x, v = y."""
+
+    kind: ClassVar[CameraKind] = "orthographic"
 
     def project(self, points_view: FloatArray) -> FloatArray:
         return points_view
@@ -52,6 +57,8 @@ class PinholeCamera:
 
     With focal length f and crop side w in pixels, distance = f / w, and offset = (crop centre - principal point) / w, y up.
     """
+
+    kind: ClassVar[CameraKind] = "pinhole"
 
     distance: float
     offset_x: float = 0.0
@@ -73,6 +80,15 @@ class PinholeCamera:
         offset = np.array([self.offset_x, self.offset_y], points_column.dtype)
         farness = (self.distance - points_column[:, 2:]) / self.distance
         return np.hstack([farness * (points_column[:, :2] + offset) - offset, points_column[:, 2:]])
+
+
+def upright(elevation_degrees: float) -> npt.NDArray[np.float64]:
+    """(3, 3): the rotation about x that sets the view frame of a camera which looks down by its elevation upright.
+
+    That camera sees the world's up tilted towards itself, along (0, cos e, sin e); the rotation takes it to +y.
+    """
+    cosine, sine = math.cos(math.radians(elevation_degrees)), math.sin(math.radians(elevation_degrees))
+    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, sine], [0.0, -sine, cosine]])
 
 
 @dataclass(frozen=True)

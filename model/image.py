@@ -9,16 +9,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import cast
+from typing import Literal, cast
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-from model.camera import FILL, Camera, CameraKind, OrthographicCamera, PinholeCamera
-from model.errors import ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
+from model.camera import FILL, MIN_DISTANCE, Camera, CameraKind, OrthographicCamera, PinholeCamera
+from model.errors import CameraTooClose, ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
 
 FloatImage = npt.NDArray[np.float32]
+CameraSource = Literal["request", "photo", "bundle"]
 
 MAX_PIXELS = 50_000_000
 PLAUSIBLE_DISTANCE = 1.0  # crop sides; a focal length that puts the camera nearer is that of a larger picture, cropped since
@@ -95,14 +97,16 @@ class PreparedImage:
 
     pixels: (3, S, S) float32 RGB in [0, 1] on white, not yet normalised; silhouette: (T, T) float32 coverage in [0, 1], T at
     least OUTLINE_SIZE, so that a mesh's outline need not be as coarse as the network's picture; row 0 is the top of the crop.
+    foreground: (H, W) uint8 coverage of the upright photo, 255 where a pixel shows nothing but the object.
     """
 
     pixels: FloatImage
     silhouette: FloatImage
+    foreground: npt.NDArray[np.uint8]
     crop: Crop
     camera: Camera
-    focal_length_known: bool
-    """Whether the pinhole's distance follows from the photo; else the camera is the bundle's default."""
+    camera_source: CameraSource
+    """What tells the pinhole's distance: the request's focal length, the photo's, or else the bundle's default."""
 
 
 def read_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -140,11 +144,19 @@ def silhouette_box(coverage: FloatImage) -> Box | None:
     )
 
 
-def prepare(photo: Photo, foreground: FloatImage, size: int, camera_kind: CameraKind, default_distance: float) -> PreparedImage:
+def prepare(
+    photo: Photo,
+    foreground: FloatImage,
+    size: int,
+    camera_kind: CameraKind,
+    default_distance: float,
+    focal_length_px: float | None = None,
+) -> PreparedImage:
     """The object's square crop, `size` pixels wide, composited on white, and its camera.
 
     foreground: (H, W) float32 coverage in [0, 1] with something visible in it (`find_foreground`).
     default_distance: the pinhole's distance in crop sides when the photo's focal length is unknown or not plausible.
+    focal_length_px: pixels of the upright photo, before the photo's own; raises CameraTooClose when it is not plausible.
     """
     box = silhouette_box(foreground)
     if box is None:
@@ -154,24 +166,41 @@ def prepare(photo: Photo, foreground: FloatImage, size: int, camera_kind: Camera
     opacity = foreground if photo.alpha is None else np.minimum(foreground, photo.alpha * np.float32(1 / 255))
     white = 1 - _resample(opacity, crop, size)
     channels = [_resample(photo.rgb[..., channel] * np.float32(1 / 255) * opacity, crop, size) + white for channel in range(3)]
-    distance = (photo.focal_length_px or 0.0) / crop.side
-    focal_length_known = camera_kind == "pinhole" and distance > PLAUSIBLE_DISTANCE
+    camera, camera_source = _camera(photo, crop, camera_kind, default_distance, focal_length_px)
     return PreparedImage(
         pixels=np.clip(np.stack(channels), 0, 1),
         silhouette=np.clip(_resample(foreground, crop, max(size, OUTLINE_SIZE)), 0, 1),
+        foreground=cast(npt.NDArray[np.uint8], cv2.convertScaleAbs(foreground, alpha=255)),
         crop=crop,
-        camera=_camera(photo, crop, camera_kind, distance if focal_length_known else default_distance),
-        focal_length_known=focal_length_known,
+        camera=camera,
+        camera_source=camera_source,
     )
 
 
-def _camera(photo: Photo, crop: Crop, kind: CameraKind, distance: float) -> Camera:
+def _camera(
+    photo: Photo, crop: Crop, kind: CameraKind, default_distance: float, focal_length_px: float | None
+) -> tuple[Camera, CameraSource]:
     """The camera in the crop's units: distance = focal length / side, offset = (crop centre - principal point) / side, y up."""
     if kind == "orthographic":
-        return OrthographicCamera()
+        return OrthographicCamera(), "bundle"
+    distance, source = _distance(photo, crop, default_distance, focal_length_px)
     height, width = photo.rgb.shape[:2]
     principal_x, principal_y = photo.principal_point or (width / 2, height / 2)
-    return PinholeCamera(distance, (crop.centre_x - principal_x) / crop.side, (principal_y - crop.centre_y) / crop.side)
+    return PinholeCamera(distance, (crop.centre_x - principal_x) / crop.side, (principal_y - crop.centre_y) / crop.side), source
+
+
+def _distance(photo: Photo, crop: Crop, default_distance: float, focal_length_px: float | None) -> tuple[float, CameraSource]:
+    """The pinhole's distance in crop sides, and what tells it. Of another picture is only the photo's own focal length: what a
+    caller says of this one has to fit it."""
+    if focal_length_px is not None:
+        if not focal_length_px > MIN_DISTANCE * crop.side:
+            raise CameraTooClose(
+                f"focal_length_px: expected more than {MIN_DISTANCE * crop.side:.4g} pixels of the upright image, {MIN_DISTANCE}"
+                f" sides of the object's crop (a nearer camera would stand inside the object's volume), got {focal_length_px:g}"
+            )
+        return focal_length_px / crop.side, "request"
+    distance = (photo.focal_length_px or 0.0) / crop.side
+    return (distance, "photo") if distance > PLAUSIBLE_DISTANCE else (default_distance, "bundle")
 
 
 def _resample(channel: FloatImage, crop: Crop, size: int) -> FloatImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,11 +19,13 @@ class Mesh:
 
     vertices: (n, 3) float32, finite; faces: (m, 3) int32, each row three different vertices.
     metadata: what a file says about its content (bundle, units, scale source, ...), JSON values only.
+    vertex_attributes: further numbers of each vertex, (n,) float32, finite, by names of small letters.
     """
 
     vertices: npt.NDArray[np.float32]
     faces: npt.NDArray[np.int32]
     metadata: dict[str, Any] = field(default_factory=dict)
+    vertex_attributes: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3 or self.vertices.dtype != np.float32:
@@ -33,6 +36,14 @@ class Mesh:
             raise ValueError("vertices: expected finite numbers, found NaN or infinity")
         if len(self.faces) and not (0 <= self.faces.min() and self.faces.max() < len(self.vertices)):
             raise ValueError(f"faces: expected vertex numbers in [0, {len(self.vertices)}), found others")
+        for name, values in self.vertex_attributes.items():
+            if not re.fullmatch("[a-z]{2,}", name):  # a word in every file format, and no coordinate
+                raise ValueError(f"vertex_attributes: expected names of two small letters or more, got {name!r}")
+            if values.shape != self.vertices.shape[:1] or values.dtype != np.float32 or not np.isfinite(values).all():
+                raise ValueError(
+                    f"vertex_attributes: expected finite ({len(self.vertices)},) float32 as {name},"
+                    f" got {values.shape} {values.dtype}"
+                )
 
     @property
     def corners(self) -> npt.NDArray[np.float32]:
@@ -90,6 +101,10 @@ class Mesh:
     def scaled(self, factor: float) -> Mesh:
         """The same mesh, `factor` times as large about the origin."""
         return replace(self, vertices=(self.vertices * np.float32(factor)))
+
+    def rotated(self, rotation: npt.NDArray[np.float64]) -> Mesh:
+        """The same mesh, turned about the origin by a rotation matrix, (3, 3)."""
+        return replace(self, vertices=(self.vertices @ rotation.T).astype(np.float32))
 
     def with_metadata(self, **entries: Any) -> Mesh:
         """The same mesh, with `entries` added to its metadata."""

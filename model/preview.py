@@ -70,6 +70,20 @@ def silhouette(vertices_uv: npt.NDArray[np.floating], faces: npt.NDArray[np.int3
     return np.cumsum(starts - ends, axis=1)[:, :size] > 0
 
 
+def nearest_depth(vertices_column: npt.NDArray[np.floating], faces: npt.NDArray[np.int32], size: int) -> FloatArray:
+    """(size, size) float64: the highest z at each pixel's centre of a closed surface in columns, (n, 3) (u, v, z), -inf for none.
+
+    Row 0 is at v = 0.5. Only what faces the camera can be the nearest.
+    """
+    u, v, z = np.asarray(vertices_column, np.float64).T
+    x, y = (u + 0.5) * size, (0.5 - v) * size
+    corners = np.ascontiguousarray(faces.T, np.int64)
+    (ax, bx, cx), (ay, by, cy) = x[corners], y[corners]
+    facing = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax) < 0  # y points down
+    corners = corners[:, facing & _may_cover(x, y, corners, size)]
+    return _nearest(np.stack([x, y, z], axis=1)[corners.T], size)[0]
+
+
 def _may_cover(x: FloatArray, y: FloatArray, corners: IntArray, size: int) -> npt.NDArray[np.bool_]:
     """(m,) bool: False for triangles between whose extremes in x or in y no pixel's centre lies.
 

@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from model.camera import CameraKind, PinholeCamera, upright
 from model.carving import column_coverage
+from model.confidence import with_confidence
 from model.culling import Culling, stretch_of
 from model.errors import InvalidOption
 from model.field import Float32, QueryGrid, SampledBox
 from model.foreground import Background, find_foreground
 from model.hierarchy import Progress, query_hierarchically
-from model.image import Photo, PreparedImage, prepare
+from model.image import CameraSource, Photo, PreparedImage, prepare
 from model.isosurface import surface_of
 from model.mesh import Mesh
 from model.preview import silhouette
@@ -27,10 +29,12 @@ from model.runtime.bundle import ModelBundle, read_bundle
 from model.runtime.onnx_field import OnnxField, OnnxNetwork
 from model.runtime.sessions import Device
 from model.runtime.turns import AT_ONCE, Turns
+from model.smoothing import smoothed
 
 Keep = Literal["largest", "all"]
 SizeAxis = Literal["width", "height", "depth"]
 CameraChoice = Literal["auto", "orthographic", "pinhole"]
+ScaleSource = Literal["declared", "camera", "none"]
 Stage = Callable[[str], AbstractContextManager[object]]
 
 MIN_RESOLUTION, MAX_RESOLUTION, RESOLUTION_STEP = 32, 512, 8
@@ -139,7 +143,7 @@ class Reconstructor:
         stage: Stage = lambda name: nullcontext(),
         turns: Turns = AT_ONCE,
     ) -> Mesh:
-        """Photo -> closed mesh in the view frame (metres when `options.size` is given).
+        """Photo -> closed mesh in the view frame, set upright by `options.elevation`, in metres by `size` or `distance`.
 
         mask: (H, W) bool, True on the object; stage: a context manager entered around each stage, by name, to time it;
         turns: the way to the device, which may end the work with Cancelled. Raises children of ReconstructionError.
@@ -171,7 +175,7 @@ class Reconstructor:
             surface = surface_of(samples, level)
         turns.check()
         with stage("refine"):
-            return self.refine(surface, prepared, options)
+            return self.refine(surface, samples, prepared, options)
 
     def warm_up(self) -> None:
         """Runs once at a small resolution, so that the first photo does not pay for memory and kernels being set up; then finds
@@ -184,10 +188,29 @@ class Reconstructor:
         self.network = self.network.calibrated()
 
     def prepare(self, photo: Photo, options: Options, mask: npt.NDArray[np.bool_] | None) -> PreparedImage:
-        """The object found, cropped and laid into the network's square."""
-        manifest = self.bundle.manifest
+        """The object found, cropped and laid into the network's square.
+
+        Raises InvalidOption for options that do not fit this bundle or this photo, so that no network runs for them.
+        """
+        manifest, kind = self.bundle.manifest, self.camera_kind(options)
         foreground = find_foreground(photo, mask, options.background)
-        return prepare(photo, foreground, manifest.image_size, manifest.camera, manifest.default_distance)
+        prepared = prepare(
+            photo, foreground, manifest.image_size, kind, manifest.default_distance, focal_length_px=options.focal_length_px
+        )
+        if options.distance is not None:
+            _metres_per_unit(options.distance, prepared)
+        return prepared
+
+    def camera_kind(self, options: Options) -> CameraKind:
+        """The camera that unprojects the columns; raises InvalidOption for what would have no effect on it."""
+        kind = self.bundle.manifest.camera if options.camera == "auto" else options.camera
+        if kind == "orthographic":
+            for name in ("focal_length_px", "distance"):
+                if (given := getattr(options, name)) is not None:
+                    raise InvalidOption(
+                        f"{name}: expected none for an orthographic camera (camera=pinhole has one), got {given:g}"
+                    )
+        return kind
 
     def encode(self, prepared: PreparedImage, grid: QueryGrid, turns: Turns = AT_ONCE) -> OnnxField:
         """The encoder runs once; the field that comes back is asked many times."""
@@ -212,27 +235,37 @@ class Reconstructor:
     def _level(self, options: Options) -> float:
         return self.bundle.manifest.level if options.level is None else options.level
 
-    def refine(self, surface: Mesh, prepared: PreparedImage, options: Options) -> Mesh:
-        """Columns (u, v, z) -> view frame, then components, faces, size; the metadata say what was done."""
+    def refine(self, surface: Mesh, samples: SampledBox, prepared: PreparedImage, options: Options) -> Mesh:
+        """One body, columns (u, v, z) -> view frame, smoothness, faces; then what is known of it, upright and to scale.
+
+        samples: the field that the surface was extracted from. The metadata say what was done.
+        """
         mesh = keep_largest(surface) if options.keep == "largest" else surface
         coverage = _silhouette_iou(mesh, prepared.silhouette)
         mesh = replace(mesh, vertices=prepared.camera.unproject(mesh.vertices).astype(np.float32))
+        mesh = smoothed(mesh, options.smooth)
         if options.target_faces is not None:
             mesh = limit_faces(mesh, options.target_faces)
-        if options.size is not None:
-            low, high = mesh.bounds[:, _AXES[options.size_axis]]
-            mesh = mesh.scaled(options.size / float(high - low))
+        if options.confidence:
+            label = self.bundle.manifest.labels.soft_label
+            mesh = with_confidence(mesh, samples, prepared.camera, self._level(options), label)
+        if options.elevation:
+            mesh = mesh.rotated(upright(options.elevation))
+        factor, scale_source = _scale(mesh, prepared, options)
+        mesh = mesh.scaled(factor)
         return mesh.with_metadata(
             bundle=f"{self.bundle.name} {self.bundle.version}",
             bundle_sha256=self.bundle.sha256,
-            units="metre" if options.size is not None else "silhouette side / 0.9",
-            scale_source="declared" if options.size is not None else "none",
+            units="silhouette side / 0.9" if scale_source == "none" else "metre",
+            scale_source=scale_source,
             level=self._level(options),
             resolution=options.resolution,
             watertight=mesh.is_watertight,
             volume=mesh.volume,
             silhouette_coverage=round(coverage, 4),
-            camera_source="photo" if prepared.focal_length_known else "bundle",
+            camera=prepared.camera.kind,
+            camera_source=_camera_source(prepared, options),
+            elevation=float(options.elevation),
         )
 
 
@@ -244,6 +277,34 @@ def observed_columns(coverage: Float32, grid: QueryGrid) -> npt.NDArray[np.bool_
     seen = (column_coverage(coverage, grid) > 0).astype(np.uint8)
     observed: npt.NDArray[np.bool_] = cv2.dilate(seen, np.ones((3, 3), np.uint8)).astype(np.bool_)
     return observed
+
+
+def _scale(mesh: Mesh, prepared: PreparedImage, options: Options) -> tuple[float, ScaleSource]:
+    """Metres per unit of the upright mesh, and what tells them; 1 where nothing does."""
+    if options.size is not None:
+        low, high = mesh.bounds[:, _AXES[options.size_axis]]
+        return options.size / float(high - low), "declared"
+    if options.distance is not None:
+        return _metres_per_unit(options.distance, prepared), "camera"
+    return 1.0, "none"
+
+
+def _metres_per_unit(distance: float, prepared: PreparedImage) -> float:
+    """What a view-frame unit measures when the pinhole stands `distance` metres before z = 0, which it does `camera.distance`
+    units before; raises InvalidOption where these are a guess."""
+    if prepared.camera_source == "bundle" or not isinstance(prepared.camera, PinholeCamera):
+        raise InvalidOption(
+            f"distance: expected a known focal length beside it, got {distance:g} alone; send focal_length_px, or a whole photo"
+            " whose EXIF data tell FocalLengthIn35mmFilm"
+        )
+    return distance / prepared.camera.distance
+
+
+def _camera_source(prepared: PreparedImage, options: Options) -> CameraSource:
+    """What tells the camera: of the pinhole, its distance, and of the orthographic one, its kind."""
+    if prepared.camera.kind == "orthographic":
+        return "bundle" if options.camera == "auto" else "request"
+    return prepared.camera_source
 
 
 def _silhouette_iou(surface: Mesh, coverage: Float32) -> float:

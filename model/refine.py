@@ -206,4 +206,5 @@ def _without_unused_vertices(mesh: Mesh) -> Mesh:
     if used.all():
         return mesh
     number = np.cumsum(used, dtype=np.int32) - np.int32(1)
-    return replace(mesh, vertices=mesh.vertices[used], faces=number[mesh.faces])
+    attributes = {name: values[used] for name, values in mesh.vertex_attributes.items()}
+    return replace(mesh, vertices=mesh.vertices[used], faces=number[mesh.faces], vertex_attributes=attributes)

@@ -18,13 +18,14 @@ class Format:
     media_type: str
     extension: str  # with its dot
     write: Callable[[Mesh], bytes]
+    holds_vertex_attributes: bool  # else the writer leaves them out
 
 
 FORMATS: dict[str, Format] = {
-    "glb": Format("glb", "model/gltf-binary", ".glb", write_glb),
-    "obj": Format("obj", "model/obj", ".obj", write_obj),
-    "stl": Format("stl", "model/stl", ".stl", write_stl),
-    "ply": Format("ply", "application/x-ply", ".ply", write_ply),  # IANA lists no type for PLY
+    "glb": Format("glb", "model/gltf-binary", ".glb", write_glb, True),
+    "obj": Format("obj", "model/obj", ".obj", write_obj, False),
+    "stl": Format("stl", "model/stl", ".stl", write_stl, False),
+    "ply": Format("ply", "application/x-ply", ".ply", write_ply, True),  # IANA lists no type for PLY
 }
 
 

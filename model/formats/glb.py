@@ -1,4 +1,7 @@
-"""Binary glTF 2.0: one named node, smooth normals, metadata in `asset.extras`. Equal meshes give equal bytes."""
+"""Binary glTF 2.0: one named node, smooth normals, metadata in `asset.extras`. Equal meshes give equal bytes.
+
+A vertex attribute `name` is written as `_NAME`: glTF keeps names that begin with an underscore for applications.
+"""
 
 import json
 import struct
@@ -21,15 +24,19 @@ def write_glb(mesh: Mesh) -> bytes:
     small = len(mesh.vertices) < RESTART_INDEX_16
     indices = mesh.faces.astype("<u2" if small else "<u4").tobytes()
     positions, normals = (array.astype("<f4").tobytes() for array in (mesh.vertices, vertex_normals(mesh)))
-    vertex_bytes = len(positions)
+    attributes = {f"_{name.upper()}": values.astype("<f4") for name, values in mesh.vertex_attributes.items()}
+    vertex_bytes, attribute_bytes = len(positions), 4 * len(mesh.vertices)
+    index_offset = 2 * vertex_bytes + attribute_bytes * len(attributes)  # last, since two bytes an index may end unaligned
     low, high = mesh.bounds.tolist() if len(mesh.vertices) else ([0.0] * 3, [0.0] * 3)
     vector = {"componentType": FLOAT, "count": len(mesh.vertices), "type": "VEC3"}
+    scalar = {"componentType": FLOAT, "count": len(mesh.vertices), "type": "SCALAR"}
+    numbers = {"POSITION": 0, "NORMAL": 1, **{name: 3 + place for place, name in enumerate(attributes)}}
     document: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": GENERATOR, "extras": mesh.metadata},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
         "nodes": [{"name": NAME, "mesh": 0}],
-        "meshes": [{"name": NAME, "primitives": [{"attributes": {"POSITION": 0, "NORMAL": 1}, "indices": 2, "material": 0}]}],
+        "meshes": [{"name": NAME, "primitives": [{"attributes": numbers, "indices": 2, "material": 0}]}],
         # Without a material glTF assumes polished metal, which shows black where nothing is reflected.
         "materials": [
             {
@@ -46,16 +53,30 @@ def write_glb(mesh: Mesh) -> bytes:
                 "count": mesh.faces.size,
                 "type": "SCALAR",
             },
+            *(
+                {"bufferView": numbers[name], **scalar, "min": [float(values.min())], "max": [float(values.max())]}
+                for name, values in attributes.items()
+            ),
         ],
         "bufferViews": [
             {"buffer": 0, "byteOffset": 0, "byteLength": vertex_bytes, "target": ARRAY_BUFFER},
             {"buffer": 0, "byteOffset": vertex_bytes, "byteLength": vertex_bytes, "target": ARRAY_BUFFER},
-            {"buffer": 0, "byteOffset": 2 * vertex_bytes, "byteLength": len(indices), "target": ELEMENT_ARRAY_BUFFER},
+            {"buffer": 0, "byteOffset": index_offset, "byteLength": len(indices), "target": ELEMENT_ARRAY_BUFFER},
+            *(
+                {
+                    "buffer": 0,
+                    "byteOffset": 2 * vertex_bytes + place * attribute_bytes,
+                    "byteLength": attribute_bytes,
+                    "target": ARRAY_BUFFER,
+                }
+                for place in range(len(attributes))
+            ),
         ],
-        "buffers": [{"byteLength": 2 * vertex_bytes + len(indices)}],
+        "buffers": [{"byteLength": index_offset + len(indices)}],
     }
     text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-    chunks = _chunk(b"JSON", [text], b" ") + _chunk(b"BIN\0", [positions, normals, indices], b"\0")
+    binary = [positions, normals, *(values.tobytes() for values in attributes.values()), indices]
+    chunks = _chunk(b"JSON", [text], b" ") + _chunk(b"BIN\0", binary, b"\0")
     return b"".join([struct.pack("<4sII", b"glTF", 2, 12 + sum(map(len, chunks))), *chunks])
 
 

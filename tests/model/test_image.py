@@ -336,8 +336,8 @@ def test_a_focal_length_shorter_than_the_object_belongs_to_another_picture_and_i
     photo, coverage = square_photo(100, 5, 5, 90, 90)
     prepared = prepare(Photo(photo.rgb, None, 50.0), coverage, 32, "pinhole", 2.0)
     assert prepared.camera == PinholeCamera(2.0, 0.0, 0.0)
-    assert not prepared.focal_length_known
-    assert prepare(Photo(photo.rgb, None, 150.0), coverage, 32, "pinhole", 2.0).focal_length_known
+    assert prepared.camera_source == "bundle"
+    assert prepare(Photo(photo.rgb, None, 150.0), coverage, 32, "pinhole", 2.0).camera_source == "photo"
 
 
 def test_preparing_nothing_is_a_mistake_of_the_caller():

@@ -195,10 +195,11 @@ def test_a_pinhole_mesh_projects_into_the_silhouette(reconstructor):
 def test_orthographic_columns_are_the_mesh(reconstructor, photo, monkeypatch):
     prepared = reconstructor.prepare(photo, SMALL, None)
     field = reconstructor.encode(prepared, QueryGrid(64))
-    surface = surface_of(query_hierarchically(field, 0.5), 0.5)
+    samples = query_hierarchically(field, 0.5)
+    surface = surface_of(samples, 0.5)
     flat = replace(prepared, camera=OrthographicCamera())
-    np.testing.assert_array_equal(reconstructor.refine(surface, flat, SMALL).vertices, surface.vertices)
-    assert not np.array_equal(reconstructor.refine(surface, prepared, SMALL).vertices, surface.vertices)
+    np.testing.assert_array_equal(reconstructor.refine(surface, samples, flat, SMALL).vertices, surface.vertices)
+    assert not np.array_equal(reconstructor.refine(surface, samples, prepared, SMALL).vertices, surface.vertices)
 
 
 def test_the_mesh_stands_as_the_photo_does(reconstructor):
