@@ -1,5 +1,6 @@
-"""The multipart body -> image, mask and text fields; sizes, types and names are checked before anything is decoded."""
+"""The multipart body -> images, masks and text fields; sizes, types and names are checked before anything is decoded."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,22 +10,33 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from app.errors import BodyTooLarge, FieldError, InvalidFields, MalformedBody, UnsupportedBody
+from app.errors import BodyTooLarge, FieldError, InvalidFields, MalformedBody, UnsupportedBody, UploadTooSlow
 from model.errors import Cancelled, UnsupportedImage
 
 MULTIPART = "multipart/form-data"
 FILE_FIELDS = ("image", "mask")
-MAX_PARTS = 64
+MAX_PARTS = 64  # beside the files of a batch
 MAX_TEXT_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The parts of a reconstruction request, not yet decoded."""
+    """The parts of a request, not yet decoded; there are as many masks as images, in their order, or none."""
 
-    image: bytes
-    mask: bytes | None
+    images: tuple[bytes, ...]
+    masks: tuple[bytes, ...]
     fields: dict[str, str]
+
+    @property
+    def image(self) -> bytes:
+        """The only image."""
+        (image,) = self.images
+        return image
+
+    @property
+    def mask(self) -> bytes | None:
+        """The only image's mask."""
+        return self.masks[0] if self.masks else None
 
 
 class _CompleteParser(MultiPartParser):
@@ -36,30 +48,45 @@ class _CompleteParser(MultiPartParser):
         self.complete = True
 
 
-async def read_upload(request: Request, text_fields: tuple[str, ...], max_bytes: int) -> Upload:
-    """Read the body of `request`, at most `max_bytes` of it; `text_fields` are the names allowed beside image and mask."""
-    form = await _parse(request, max_bytes)
+async def read_upload(
+    request: Request, text_fields: tuple[str, ...], max_bytes: int, *, max_images: int = 1, seconds: float | None = None
+) -> Upload:
+    """Read the body of `request`: at most `max_bytes` with at most `max_images` images, all of it within `seconds`.
+
+    `text_fields` are the names allowed beside image and mask. Raises UnsupportedBody, MalformedBody, BodyTooLarge,
+    UploadTooSlow, InvalidFields, UnsupportedImage, and Cancelled for a client that leaves.
+    """
     try:
-        _check_names(form, text_fields)
-        image = await _file(form, "image")
-        if image is None:
+        async with asyncio.timeout(seconds):
+            form = await _parse(request, max_bytes, max_images)
+    except TimeoutError as error:
+        raise UploadTooSlow(f"body: expected all of it within {seconds:g} s, found it unfinished") from error
+    try:
+        _check_names(form, text_fields, max_images)
+        images = await _files(form, "image")
+        if not images:
             raise InvalidFields(FieldError("image", "expected a file, found none"))
-        if not image:
-            raise UnsupportedImage("image: expected an image, found an empty file")
-        return Upload(image, await _file(form, "mask"), _texts(form))
+        if not all(images):
+            place = "" if len(images) == 1 else f" as number {images.index(b'') + 1} of {len(images)}"
+            raise UnsupportedImage(f"image: expected an image, found an empty file{place}")
+        masks = await _files(form, "mask")
+        if len(masks) not in (0, len(images)):
+            raise InvalidFields(FieldError("mask", f"expected none or one for each of {len(images)} images, found {len(masks)}"))
+        return Upload(images, masks, _texts(form))
     finally:
         await form.close()
 
 
-async def _parse(request: Request, max_bytes: int) -> FormData:
+async def _parse(request: Request, max_bytes: int, max_images: int) -> FormData:
     content_type = request.headers.get("Content-Type", "")
     if content_type.split(";")[0].strip().lower() != MULTIPART:
         raise UnsupportedBody(f"Content-Type: expected {MULTIPART}, found {content_type or 'none'}")
     declared = request.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
+    max_files = MAX_PARTS + len(FILE_FIELDS) * max_images  # a few too many are counted and named; only a flood is malformed
     async with aclosing(_limited(request, max_bytes)) as stream:
-        parser = _CompleteParser(request.headers, stream, max_files=MAX_PARTS, max_fields=MAX_PARTS, max_part_size=MAX_TEXT_BYTES)
+        parser = _CompleteParser(request.headers, stream, max_files=max_files, max_fields=MAX_PARTS, max_part_size=MAX_TEXT_BYTES)
         try:
             form = await parser.parse()
         except MultiPartException as error:
@@ -86,23 +113,29 @@ def _too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(f"body: expected at most {max_bytes} bytes, found more")
 
 
-def _check_names(form: FormData, text_fields: tuple[str, ...]) -> None:
-    known = (*FILE_FIELDS, *text_fields)
+def _check_names(form: FormData, text_fields: tuple[str, ...], max_images: int) -> None:
+    most = {**dict.fromkeys(FILE_FIELDS, max_images), **dict.fromkeys(text_fields, 1)}
     counts = Counter(name for name, _ in form.multi_items())
-    unknown = [FieldError(name, f"unknown; expected one of {', '.join(known)}") for name in counts if name not in known]
-    repeated = [FieldError(name, f"expected once, found {n} times") for name, n in counts.items() if name in known and n > 1]
+    unknown = [FieldError(name, f"unknown; expected one of {', '.join(most)}") for name in counts if name not in most]
+    repeated = [
+        FieldError(name, f"expected {'once' if most[name] == 1 else f'at most {most[name]} times'}, found {count} times")
+        for name, count in counts.items()
+        if count > most.get(name, count)
+    ]
     if unknown or repeated:
         raise InvalidFields(*unknown, *repeated)
 
 
-async def _file(form: FormData, name: str) -> bytes | None:
+async def _files(form: FormData, name: str) -> tuple[bytes, ...]:
     """The bytes of a file field. A browser sends a file without name or content where none was chosen: that is none."""
-    part = form.get(name)
-    if part is None:
-        return None
-    if not isinstance(part, UploadFile):
-        raise InvalidFields(FieldError(name, "expected a file (with a filename), found text"))
-    return None if not part.filename and not part.size else await part.read()
+    contents = []
+    for part in form.getlist(name):
+        if not isinstance(part, UploadFile):
+            raise InvalidFields(FieldError(name, "expected a file (with a filename), found text"))
+        if part.filename or part.size:
+            contents.append(await part.read())
+        await part.close()  # at once, so that not two copies of the whole body are held
+    return tuple(contents)
 
 
 def _texts(form: FormData) -> dict[str, str]:

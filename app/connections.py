@@ -1,0 +1,51 @@
+"""The HTTP connection with an end to waiting, which Uvicorn's own has only for clients that send nothing at all."""
+
+import asyncio
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 20.0
+
+
+class Connection(H11Protocol):
+    """Uvicorn's, ended when between two requests the complete head of the next one does not come within `HEAD_SECONDS`.
+
+    That is for the client that drips its head, for the one that goes on to send a body that was refused long ago, and for the
+    one that does not read its answer: that is given up only where nothing of it was taken in the meantime.
+    """
+
+    head_seconds = HEAD_SECONDS
+    _unread = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        self._await_head()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._stop_waiting()
+        self._unread = self.transport.get_write_buffer_size()
+        self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+
+    def _give_up(self) -> None:
+        if 0 < self.transport.get_write_buffer_size() < self._unread:
+            self._await_head()
+        else:
+            self.transport.abort()  # close() would wait for what the client does not read
