@@ -303,7 +303,7 @@ class JobStore:
         """Jobs of all owners in each state, without those that are removed."""
         query = sa.select(_jobs.c.state, sa.func.count()).where(_jobs.c.removed.is_(False)).group_by(_jobs.c.state)
         with self._engine.connect() as connection:
-            counted = dict(connection.execute(query).tuples().all())
+            counted: dict[JobState, int] = dict(connection.execute(query).tuples().all())
         return {state: counted.get(state, 0) for state in JobState}
 
 
