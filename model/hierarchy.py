@@ -27,6 +27,7 @@ Progress = Callable[[float], None]  # told the share of a query that is done, ri
 Indices = npt.NDArray[np.int64]
 
 COARSEST_CELLS = 32  # cells along the image's side below which a grid is not halved any more
+PIECE = 2**18  # points asked between two words of progress; no less than a GPU wants at once
 MARGIN = 2  # coarse nodes kept around what may be inside: what interpolation reaches to
 
 
@@ -53,15 +54,50 @@ def query_hierarchically(
     coverage: (n_u, n_v) silhouette coverage of the columns, None for no cut (`model.carving`). Elsewhere values are predicted,
     on the side of the level on which `carve(query_densely(field), coverage, level)` has them, but for parts and cavities that
     no prediction showed and culling did not suspect: those are missing as a whole.
+
+    progress: told the share that is done, from 0, never falling, to 1 at the end.
     """
+    progress(0.0)
+    watched = _WatchedField(field, progress)
     margin = MARGIN
-    while (samples := _descend(field, level, culling, margin)) is None:
+    while (samples := _descend(watched, level, culling, margin)) is None:
         margin *= 4
     np.clip(samples.values, 0, 1, out=samples.values)  # predictions overshoot
     if coverage is not None and (samples.values >= level).any():
-        _cut(field, samples, level, coverage)
+        _cut(watched, samples, level, coverage)
+    progress(1.0)
     layers = field.grid.shape[2] - samples.first[2]
     return SampledBox(field.grid, samples.first, samples.values[..., :layers])
+
+
+class _WatchedField:
+    """A field that tells how much of a query it has answered.
+
+    Each level is taken to have four times the points of the one before, so that the one at step s ends at 1 / s^2 of them all.
+    A query that begins anew repeats what it told until it is further than it was.
+    """
+
+    def __init__(self, field: OccupancyField, progress: Progress) -> None:
+        self.grid, self.observed = field.grid, field.observed
+        self._field, self._progress = field, progress
+        self._told = 0.0
+
+    def begin(self, step: int, wanted: int) -> None:
+        """A level, of whose points so many are known to be wanted; surfaces that are followed may add to them."""
+        self._start, self._end = 1 / (2 * step) ** 2, 1 / step**2
+        self._wanted, self._asked = wanted, 0
+
+    def query(self, columns: Indices, depths: Float32) -> Float32:
+        """As `OccupancyField.query`."""
+        answers = np.empty(len(columns), np.float32)
+        for first in range(0, len(columns), PIECE):
+            piece = slice(first, first + PIECE)
+            answers[piece] = self._field.query(columns[piece], depths[piece])
+            self._asked += len(columns[piece])
+            share = self._start + (self._end - self._start) * min(1.0, self._asked / self._wanted)
+            self._told = max(self._told, share)
+            self._progress(self._told)
+        return answers
 
 
 @dataclass(frozen=True)
@@ -88,7 +124,7 @@ class _Samples:
         return replace(self, first=(u, v, z), values=self.values[box], known=self.known[box])
 
 
-def _descend(field: OccupancyField, level: float, culling: Culling, margin: int) -> _Samples | None:
+def _descend(field: _WatchedField, level: float, culling: Culling, margin: int) -> _Samples | None:
     """From the coarsest grid to the field's own, in boxes that leave `margin` nodes around what may be inside; None where a
     traced surface went beyond its box."""
     grid = field.grid
@@ -106,13 +142,14 @@ def _descend(field: OccupancyField, level: float, culling: Culling, margin: int)
     return samples
 
 
-def _coarsest(field: OccupancyField, step: int) -> _Samples:
+def _coarsest(field: _WatchedField, step: int) -> _Samples:
     """The grid's every `step`-th node, asked wherever its column may meet the object."""
     across, _, deep = (1 - (1 - nodes) // step for nodes in field.grid.shape)  # rounded up
     shape = (across, across, deep)
     values = np.zeros(shape, np.float32)
     samples = _Samples(step, (0, 0, 0), values, np.ones(shape, np.bool_))
     nodes = np.flatnonzero(np.broadcast_to(_columns(field, step)[..., None], shape))
+    field.begin(step, len(nodes))
     values.reshape(-1)[nodes] = _ask(field, samples, np.unravel_index(nodes, shape))
     return samples
 
@@ -130,7 +167,7 @@ def _bounding_box(inside: Bool, suspicious: Bool, margin: int) -> tuple[slice, .
     return tuple(box)
 
 
-def _refined(field: OccupancyField, coarse: _Samples, level: float, suspicious: Bool) -> _Samples:
+def _refined(field: _WatchedField, coarse: _Samples, level: float, suspicious: Bool) -> _Samples:
     """The same box at half the step: predicted, then asked along the surface and in suspicious cells."""
     values = _predicted(coarse.values)
     known = np.zeros(values.shape, np.bool_)
@@ -146,7 +183,7 @@ def _refined(field: OccupancyField, coarse: _Samples, level: float, suspicious: 
     return fine
 
 
-def _cut(field: OccupancyField, samples: _Samples, level: float, coverage: Float32) -> None:
+def _cut(field: _WatchedField, samples: _Samples, level: float, coverage: Float32) -> None:
     """Cuts the grid's own nodes to the silhouette, and asks along the walls that come to light.
 
     Only now: the uncut surface holds together where a thin silhouette cuts it into pieces, each too small to be followed to.
@@ -156,7 +193,7 @@ def _cut(field: OccupancyField, samples: _Samples, level: float, coverage: Float
     _trace(field, samples, _change_ends(samples.values >= level), level, ceiling)
 
 
-def _trace(field: OccupancyField, samples: _Samples, wanted: Bool, level: float, ceiling: Float32 | None = None) -> None:
+def _trace(field: _WatchedField, samples: _Samples, wanted: Bool, level: float, ceiling: Float32 | None = None) -> None:
     """Asks those wanted nodes that are not known, then whatever lies unknown across a change of sign from an answer, into
     `samples`; ceiling: (n_u, n_v), above which no answer counts."""
     shape = samples.values.shape
@@ -165,6 +202,7 @@ def _trace(field: OccupancyField, samples: _Samples, wanted: Bool, level: float,
     inside = np.pad(samples.values >= level, 1).reshape(-1)
     strides = (ring[1] * ring[2], ring[2], 1)
     nodes = np.flatnonzero(np.pad(wanted & ~samples.known, 1))
+    field.begin(samples.step, len(nodes))
     while len(nodes):
         u, v, z = np.unravel_index(nodes, ring)
         place = (u - 1, v - 1, z - 1)
@@ -179,7 +217,7 @@ def _trace(field: OccupancyField, samples: _Samples, wanted: Bool, level: float,
     samples.known[...] = known.reshape(ring)[1:-1, 1:-1, 1:-1]
 
 
-def _ask(field: OccupancyField, samples: _Samples, place: tuple[Indices, ...], ceiling: Float32 | None = None) -> Float32:
+def _ask(field: _WatchedField, samples: _Samples, place: tuple[Indices, ...], ceiling: Float32 | None = None) -> Float32:
     """The field at nodes (u, v, z) of the box, no higher than the ceiling of their columns."""
     step, (first_u, first_v, first_z) = samples.step, samples.first
     columns = (place[0] + first_u) * step * field.grid.shape[1] + (place[1] + first_v) * step
@@ -247,7 +285,7 @@ def _ends_along(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     return tuple(low), tuple(high)
 
 
-def _columns(field: OccupancyField, step: int) -> Bool:
+def _columns(field: _WatchedField, step: int) -> Bool:
     """Every `step`-th column along both sides: those less than a step from an observed one, which its prediction may need."""
     observed = field.observed
     for _ in range(step - 1):
