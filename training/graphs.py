@@ -1,6 +1,6 @@
 """The ONNX graphs of a bundle, as torch modules and as bytes.
 
-n nodes along one side of the column grid, H1 width of the first hidden layer, N points.
+B pictures, n nodes along one side of the column grid, H1 width of the first hidden layer, N points.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MIN_STORED_HALF = 1024  # weights with fewer values (biases) stay float32: they 
 
 
 class EncoderGraph(nn.Module):
-    """(image, lateral) -> feature plane: the first decoder layer's pre-activation at every column, without its depth term.
+    """(images, lateral) -> feature planes: the first decoder layer's pre-activation at every column, without its depth term.
 
     Bilinear sampling on a regular grid is one small matrix product per axis; along v all maps' products are one.
     """
@@ -39,20 +39,23 @@ class EncoderGraph(nn.Module):
         _fold_batch_norms(self.network.encoder)
 
     def forward(self, image: Tensor, lateral: Tensor) -> Tensor:
-        """image (1, 3, S, S) normalised, lateral (n,) the nodes' u and v -> plane (n n, H1), column i n + j at (u_i, v_j)."""
-        n = lateral.shape[0]
+        """image (B, 3, S, S) normalised, lateral (n,) the nodes' u and v -> planes (B n n, H1).
+
+        Row (b n + i) n + j is column (u_i, v_j) of picture b, so that to the decoder a batch is a plane with more columns.
+        """
+        n, pictures = lateral.shape[0], image.shape[0]
         decoder = self.network.decoder
         w_u, w_v, _ = decoder.position_weights.unbind(dim=1)
         u_term = lateral[:, None] * w_u + decoder.first.bias
         # The terms of u, of v and the bias are two more rows of the product along v, instead of two more passes over the plane.
-        along_u = [u_term[:, None, :], w_v.expand(n, 1, -1)]
+        along_u = [u_term[:, None].expand(pictures, n, 1, -1), w_v.expand(pictures, n, 1, -1)]
         weights_v = [torch.ones_like(lateral)[:, None], lateral[:, None]]
         for m in self.network.encode(image):
             channels, height, width = m.shape[1:]
-            by_column = m[0].permute(2, 1, 0).reshape(width, height * channels)
-            along_u.append((tent_weights(lateral, width) @ by_column).reshape(n, height, channels))
+            by_column = m.permute(0, 3, 2, 1).reshape(pictures, width, height * channels)
+            along_u.append((tent_weights(lateral, width) @ by_column).reshape(pictures, n, height, channels))
             weights_v.append(tent_weights(-lateral, height))  # image rows run downwards
-        return (torch.cat(weights_v, dim=1) @ torch.cat(along_u, dim=1)).flatten(0, 1)  # (n, n, H1), flattened
+        return (torch.cat(weights_v, dim=1) @ torch.cat(along_u, dim=2)).flatten(0, 2)  # (B, n, n, H1), flattened
 
 
 class DecoderGraph(nn.Module):
@@ -98,8 +101,9 @@ class HalfDecoderGraph(nn.Module):
 
 def encoder_bytes(network: OccupancyNetwork, image_size: int, *, half: bool) -> bytes:
     """encoder.onnx; half: weights stored as fp16 and cast back when the graph is loaded."""
-    example = (torch.zeros(1, 3, image_size, image_size), torch.linspace(-0.5, 0.5, 33))
-    return _export(EncoderGraph(network), example, ["image", "lateral"], "plane", (None, {0: Dim("n", min=2)}), half=half)
+    example = (torch.zeros(2, 3, image_size, image_size), torch.linspace(-0.5, 0.5, 33))
+    shapes = ({0: Dim("pictures", min=1)}, {0: Dim("n", min=2)})
+    return _export(EncoderGraph(network), example, ["image", "lateral"], "plane", shapes, half=half)
 
 
 def decoder_bytes(network: OccupancyNetwork, *, half: bool) -> bytes:

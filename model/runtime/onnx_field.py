@@ -1,4 +1,4 @@
-"""The exported network as an `OccupancyField`: the encoder once a picture, the decoder in chunks.
+"""The exported network as an `OccupancyField`: the encoder once a picture, or once a batch of them, the decoder in chunks.
 
 The feature of a point does not depend on its depth, so the encoder graph ends in a *feature plane*: for every column (u, v) of
 the query grid the first decoder layer's pre-activation without its depth term. The decoder graph takes column numbers and
@@ -21,11 +21,13 @@ from model.field import Float32, QueryGrid
 from model.runtime.bundle import DECODER, DECODER_HALF, ENCODER, ModelBundle
 from model.runtime.calibration import fastest_size
 from model.runtime.sessions import DEVICE_ID, Device, Session, is_out_of_memory, open_session
-from model.runtime.turns import AT_ONCE, Turns
+from model.runtime.turns import AT_ONCE, Call, Turns
 
 DEFAULT_CHUNK = 2_048  # points a decoder call on a CPU where nothing was measured: the activations fit a core's cache
 CPU_CHUNKS = tuple(2**k for k in range(9, 15))  # 512 to 16,384
 CUDA_CHUNKS = tuple(2**k for k in range(14, 19))  # 16,384 to 262,144: the activations of one more are half a gigabyte
+CPU_BATCH, CUDA_BATCH = 4, 8  # pictures an encoder run at most (docs/decisions/0016)
+BATCH_COLUMNS = 2**20  # of all pictures together: at 256 features a gigabyte, which lasts until the last of them is done
 CALIBRATION_SECONDS = 0.3
 CALIBRATION_GRID = QueryGrid(64)
 CALIBRATION_POINTS = 4_096  # timed at once, at least: single small calls are too short to be timed one by one
@@ -76,31 +78,41 @@ class OnnxNetwork:
         sizes = CUDA_CHUNKS if self.decoder.runs_on_cuda else CPU_CHUNKS
         columns = np.sort(rng.integers(0, observed.size, max(sizes)))  # queries walk from column to column
         depths = rng.uniform(-HALF_DEPTH, HALF_DEPTH, max(sizes)).astype(np.float32)
-        field = OnnxField(self.decoder, Plane(on_device), grid, observed, AT_ONCE, self.chunk)
+        field = OnnxField(self.decoder, Plane(on_device, 0), grid, observed, AT_ONCE, self.chunk)
         return replace(self, chunk=fastest_size(sizes, partial(_seconds_a_point, field, columns, depths), CALIBRATION_SECONDS))
 
     def encode(self, image: Float32, grid: QueryGrid, observed: npt.NDArray[np.bool_], turns: Turns = AT_ONCE) -> OnnxField:
         """image (1, 3, S, S) float32, normalised; observed (n_u, n_v) -> the picture's field on `grid`."""
         return OnnxField(self.decoder, turns.encode(self, image, grid), grid, observed, turns, self.chunk)
 
-    def planes(self, images: Float32, grid: QueryGrid) -> list[Plane]:
-        """(B, 3, S, S) float32, normalised -> the feature plane of each."""
-        return [self._plane(image[None], grid) for image in images]
+    def batch_size(self, grid: QueryGrid) -> int:
+        """How many pictures `planes` takes at once: 1 where the graph was exported for a single one."""
+        if isinstance(self.encoder.ort.get_inputs()[0].shape[0], int):  # a name where any number will do
+            return 1
+        most = CUDA_BATCH if self.encoder.runs_on_cuda else CPU_BATCH
+        return max(1, min(most, BATCH_COLUMNS // (grid.shape[0] * grid.shape[1])))
 
-    def _plane(self, image: Float32, grid: QueryGrid) -> Plane:
+    def planes(self, images: Float32, grid: QueryGrid) -> list[Plane]:
+        """(B, 3, S, S) float32, normalised, B at most `batch_size(grid)` -> the feature plane of each, in one run."""
         binding = self.encoder.ort.io_binding()
-        binding.bind_cpu_input("image", image)
+        binding.bind_cpu_input("image", images)
         binding.bind_cpu_input("lateral", grid.lateral)
         binding.bind_output("plane", self.encoder.device_type, DEVICE_ID)
-        self.encoder.ort.run_with_iobinding(binding)  # returns when the device is done, so the plane is complete
-        return Plane(binding.get_outputs()[0])
+        self.encoder.ort.run_with_iobinding(binding)  # returns when the device is done, so the planes are complete
+        features = binding.get_outputs()[0]
+        columns = grid.shape[0] * grid.shape[1]
+        return [Plane(features, first) for first in range(0, len(images) * columns, columns)]
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A picture's features: (columns, H1) float32 in the device's memory."""
+    """A picture's features, one of a batch.
+
+    features: (B columns, H1) float32 in the device's memory, of all pictures; first: the row of this one's first column.
+    """
 
     features: ort.OrtValue
+    first: int
 
 
 @dataclass(frozen=True)
@@ -116,20 +128,20 @@ class OnnxField:
 
     def query(self, columns: npt.NDArray[np.int64], depths: Float32) -> Float32:
         """Occupancy at points given by column number (n,) and z (n,) -> (n,) float32 in [0, 1], a chunk a turn."""
-        columns, depths = np.ascontiguousarray(columns), np.ascontiguousarray(depths)
-        answers = np.empty(len(columns), np.float32)
+        rows, depths = np.ascontiguousarray(columns + self.plane.first), np.ascontiguousarray(depths)
+        answers = np.empty(len(rows), np.float32)
         binding = self.decoder.ort.io_binding()
         binding.bind_ortvalue_input("plane", self.plane.features)
 
-        def ask(start: int) -> None:
-            part = slice(start, start + self.chunk)
-            binding.bind_cpu_input("columns", columns[part])
+        def ask(part: slice) -> None:
+            binding.bind_cpu_input("columns", rows[part])
             binding.bind_cpu_input("depths", depths[part])
             answer = answers[part]  # written in place
             binding.bind_output("occupancy", "cpu", 0, np.float32, answer.shape, answer.ctypes.data)
             self.decoder.ort.run_with_iobinding(binding)
 
-        self.turns.decode(partial(ask, start) for start in range(0, len(columns), self.chunk))
+        parts = (slice(start, min(start + self.chunk, len(rows))) for start in range(0, len(rows), self.chunk))
+        self.turns.decode(Call(partial(ask, part), part.stop - part.start) for part in parts)
         return answers
 
 

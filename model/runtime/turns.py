@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from model.errors import Cancelled
 from model.field import Float32, QueryGrid
@@ -11,7 +11,12 @@ from model.field import Float32, QueryGrid
 if TYPE_CHECKING:
     from model.runtime.onnx_field import OnnxNetwork, Plane
 
-Call = Callable[[], None]  # one run of a graph
+
+class Call(NamedTuple):
+    """One run of the decoder, about so many points."""
+
+    run: Callable[[], None]
+    points: int
 
 
 class Turns(Protocol):
@@ -27,8 +32,8 @@ class Turns(Protocol):
         """Makes the calls one after the other; comes back when all are made."""
 
 
-class AtOnce:
-    """The device belongs to the caller alone: calls are made where they are asked for."""
+class Cancellable:
+    """What can be stopped from outside: `cancelled` tells whether it was."""
 
     def __init__(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         self._cancelled = cancelled
@@ -37,6 +42,10 @@ class AtOnce:
         if self._cancelled():
             raise Cancelled("reconstruction: stopped, nobody waits for the mesh any more")
 
+
+class AtOnce(Cancellable):
+    """The device belongs to the caller alone: calls are made where they are asked for."""
+
     def encode(self, network: OnnxNetwork, image: Float32, grid: QueryGrid) -> Plane:
         self.check()
         return network.planes(image, grid)[0]
@@ -44,7 +53,7 @@ class AtOnce:
     def decode(self, calls: Iterable[Call]) -> None:
         for call in calls:
             self.check()
-            call()
+            call.run()
 
 
 AT_ONCE = AtOnce()

@@ -1,0 +1,216 @@
+"""The one thread that runs networks: a device shared by pictures, each of which gets as much of it as any other.
+
+The order is start-time fair queueing (Goyal, Vin and Cheng, 1996): a picture's *flow* counts the seconds for which it had the
+device, and the next call is made for the flow that counts the fewest. A flow that comes, or comes back from work that is not the
+device's, starts where the others stand: it neither owes for their past nor has saved up while it was away. So a large picture
+gets its share beside small ones, and these theirs, whatever the sizes of their calls.
+
+Encodings that wait when one is begun, for the same network and grid, are one run. Nothing waits for a batch to fill: batches
+form while the device is busy.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from model.errors import Cancelled
+from model.field import Float32, QueryGrid
+from model.runtime.onnx_field import OnnxNetwork, Plane
+from model.runtime.turns import Call, Cancellable, Turns
+
+
+class Engine:
+    """Owns the device. Ask it through `turns`, from any number of threads; until `start` they wait.
+
+    observe_batch: told the pictures of each encoder run; observe_points: told the points of each decoder call; clock: seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        observe_batch: Callable[[int], None] = lambda pictures: None,
+        observe_points: Callable[[int], None] = lambda points: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._observe_batch = observe_batch
+        self._observe_points = observe_points
+        self._clock = clock
+        self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+        self._changed = threading.Condition()  # guards what follows, and the seconds of each flow
+        self._waiting: list[_Request] = []  # in the order in which they came
+        self._reached = 0.0  # the seconds of the flow that was served last: where those that come now start
+        self._closed = False
+
+    def start(self) -> None:
+        """Begins to serve; once only."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finishes the call that is being made and no other, and ends the thread; who waits, or asks later, gets Cancelled."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._give_up()
+
+    def turns(self, cancelled: Callable[[], bool] = lambda: False) -> Turns:
+        """A new picture's way to the device, for one thread at a time; `cancelled` is asked before each of its calls."""
+        return _Flow(self._carry_out, cancelled)
+
+    def _carry_out(self, request: _Request) -> None:
+        """Comes back when the engine's thread has done all of it; raises what its calls raised."""
+        with self._changed:
+            if self._closed:
+                raise _closed()
+            request.flow.seconds = max(request.flow.seconds, self._reached)
+            self._waiting.append(request)
+            self._changed.notify()
+        request.done.wait()
+        error, request.error = request.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame: without the ring, what the frames hold is freed at once
+
+    def _serve(self) -> None:
+        try:
+            while batch := self._next():
+                began = self._clock()
+                if isinstance(first := batch[0], _Decoding):
+                    self._decode(first)
+                else:
+                    self._encode([request for request in batch if isinstance(request, _Encoding)])
+                self._settle(batch, (self._clock() - began) / len(batch))
+        finally:
+            self._give_up()  # whatever ended this thread, nobody shall wait for it
+
+    def _next(self) -> Sequence[_Request]:
+        """Waits; the request of the flow that had the device least, and what can be encoded along with it. None once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if self._closed:
+                return []
+            first, *others = sorted(self._waiting, key=lambda request: request.flow.seconds)  # of equals, who came first
+            self._reached = first.flow.seconds
+            if not isinstance(first, _Encoding):
+                return [first]
+            alike = [other for other in others if isinstance(other, _Encoding) and other.is_like(first)]
+            return [first, *alike][: first.network.batch_size(first.grid)]
+
+    def _decode(self, request: _Decoding) -> None:
+        """Makes one call; what goes wrong is its caller's."""
+        try:
+            request.flow.check()
+            request.upcoming.run()
+            self._observe_points(request.upcoming.points)
+            request.advance()
+        except Exception as error:  # noqa: BLE001 - raised again by `_carry_out`
+            request.fail(error)
+
+    def _encode(self, batch: Sequence[_Encoding]) -> None:
+        """Encodes pictures in one run; should that go wrong, one by one, so that each learns of its own faults alone."""
+        network, grid = batch[0].network, batch[0].grid
+        try:
+            for request in batch:
+                request.flow.check()
+            planes = network.planes(np.concatenate([request.image for request in batch]), grid)
+            self._observe_batch(len(batch))
+            for request, plane in zip(batch, planes, strict=True):
+                request.succeed(plane)
+        except Exception as error:  # noqa: BLE001 - likewise
+            if len(batch) == 1:
+                batch[0].fail(error)
+            else:
+                for request in batch:
+                    self._encode([request])
+
+    def _settle(self, batch: Sequence[_Request], seconds: float) -> None:
+        """Counts the seconds that each had the device, and wakes those who have what they wait for."""
+        with self._changed:
+            for request in batch:
+                request.flow.seconds += seconds
+                if request.is_finished:
+                    self._waiting.remove(request)
+                    request.done.set()
+
+    def _give_up(self) -> None:
+        with self._changed:
+            self._closed = True
+            for request in self._waiting:
+                request.fail(_closed())
+                request.done.set()
+            self._waiting.clear()
+
+
+class _Flow(Cancellable):
+    """One picture's turns. `seconds`: for which it had the device, or more, as it starts where others stand."""
+
+    def __init__(self, carry_out: Callable[[_Request], None], cancelled: Callable[[], bool]) -> None:
+        super().__init__(cancelled)
+        self._carry_out = carry_out
+        self.seconds = 0.0
+
+    def encode(self, network: OnnxNetwork, image: Float32, grid: QueryGrid) -> Plane:
+        request = _Encoding(self, network, image, grid)
+        self._carry_out(request)
+        return request.plane
+
+    def decode(self, calls: Iterable[Call]) -> None:
+        request = _Decoding(self, calls)
+        if not request.is_finished:
+            self._carry_out(request)
+
+
+class _Request:
+    """What a flow waits for."""
+
+    def __init__(self, flow: _Flow) -> None:
+        self.flow = flow
+        self.done = threading.Event()
+        self.error: Exception | None = None
+        self.is_finished = False
+
+    def fail(self, error: Exception) -> None:
+        self.error, self.is_finished = error, True
+
+
+class _Encoding(_Request):
+    plane: Plane
+
+    def __init__(self, flow: _Flow, network: OnnxNetwork, image: Float32, grid: QueryGrid) -> None:
+        super().__init__(flow)
+        self.network, self.image, self.grid = network, image, grid
+
+    def is_like(self, other: _Encoding) -> bool:
+        """Whether one run may encode both."""
+        return self.network is other.network and self.grid == other.grid
+
+    def succeed(self, plane: Plane) -> None:
+        self.plane, self.is_finished = plane, True
+
+
+class _Decoding(_Request):
+    upcoming: Call
+
+    def __init__(self, flow: _Flow, calls: Iterable[Call]) -> None:
+        super().__init__(flow)
+        self._calls: Iterator[Call] = iter(calls)
+        self.advance()
+
+    def advance(self) -> None:
+        """To the next call, if there is one: who waits for the last is woken after it, and not a turn later."""
+        call = next(self._calls, None)
+        if call is None:
+            self.is_finished = True
+        else:
+            self.upcoming = call
+
+
+def _closed() -> Cancelled:
+    return Cancelled("reconstruction: stopped, the device's engine is closed")
