@@ -301,9 +301,9 @@ class JobStore:
 
     def counts(self) -> dict[JobState, int]:
         """Jobs of all owners in each state, without those that are removed."""
-        query = sa.select(_jobs.c.state, sa.func.count()).where(_jobs.c.removed.is_(False)).group_by(_jobs.c.state)
+        query = sa.select(_jobs.c.state, sa.func.count().label("jobs")).where(_jobs.c.removed.is_(False)).group_by(_jobs.c.state)
         with self._engine.connect() as connection:
-            counted: dict[JobState, int] = dict(connection.execute(query).tuples().all())
+            counted = {row.state: row.jobs for row in connection.execute(query)}
         return {state: counted.get(state, 0) for state in JobState}
 
 

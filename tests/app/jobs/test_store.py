@@ -1,0 +1,451 @@
+"""The laws of the store, each on SQLite and on PostgreSQL."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.errors import IdempotencyConflict, JobsFull
+from app.jobs.job import ImageReport, Job, JobState, NewJob, ResultFile
+from app.jobs.store import GUESSED_SECONDS, MAX_ATTEMPTS, MAX_RETRY_SECONDS, RECENT_SECONDS, ROW_FACTOR, JobStore
+from tests.app.jobs.conftest import RESULT_SECONDS, Clock
+
+LEASE = 15.0
+PROBLEM = {"type": "urn:monotwin:problem:no-surface", "title": "t", "status": 422, "detail": "ü \x00 \ud800", "instance": "i"}
+MADE = ImageReport(
+    0,
+    "succeeded",
+    facts={"faces": 12, "units": "metre"},
+    files={"mesh": ResultFile("000.glb", "model/gltf-binary", "ab" * 32, 7)},
+)
+Make = Callable[..., NewJob]
+
+
+@pytest.fixture
+def add(store: JobStore, new_job: Make) -> Callable[..., Job]:
+    """Add one job without a key."""
+
+    def add_one(**fields: object) -> Job:
+        job, created = store.add(new_job(**fields), idempotency_key=None, fingerprint="f", max_waiting=1000)
+        assert created
+        return job
+
+    return add_one
+
+
+def claimed(store: JobStore, worker: str = "one") -> Job:
+    job = store.claim(worker, LEASE)
+    assert job is not None
+    return job
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """The result of each call, or what it raised; all begin at the same moment, each in a thread of its own."""
+    barrier = threading.Barrier(len(calls))
+
+    def run(call: Callable[[], Any]) -> Any:
+        barrier.wait()
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def test_a_job_comes_back_as_it_was_added(store: JobStore, new_job: Make, clock: Clock) -> None:
+    new = new_job(kind="batch", image_count=2, order={"fields": {"size": 0.12, "bundle": "ü\ud800"}, "format": "stl"})
+    job, _ = store.add(new, idempotency_key=None, fingerprint="f", max_waiting=1)
+    assert job == Job(
+        id=new.id,
+        owner="line-3",
+        kind="batch",
+        order=new.order,
+        image_count=2,
+        request_id="request-1",
+        state=JobState.QUEUED,
+        progress=0.0,
+        created_at=clock.now,
+        started_at=None,
+        finished_at=None,
+        expires_at=None,
+        attempts=0,
+        problem=None,
+        images=(ImageReport(0), ImageReport(1)),
+        removed=False,
+    )
+    assert store.get(new.id, "line-3") == job
+
+
+def test_a_job_survives_a_new_start(store: JobStore, open_store: Callable[[], JobStore], add: Callable[..., Job]) -> None:
+    job = add()
+    store.close()
+    assert open_store().get(job.id, job.owner) == job
+
+
+def test_services_that_start_at_once_make_one_table(open_store: Callable[[], JobStore]) -> None:
+    assert all(isinstance(store, JobStore) for store in at_once([open_store] * 4))
+
+
+def test_another_owners_job_is_none(store: JobStore, add: Callable[..., Job]) -> None:
+    job = add(owner="line-3")
+    assert store.get(job.id, "line-4") is None
+    assert store.delete(job.id, "line-4") is None
+    assert store.get(job.id, "line-3") == job
+
+
+@pytest.mark.parametrize("job_id", ["", "x", "0" * 32, "\x00" * 32, "ü" * 32, "0" * 5000, "A" * 32])
+def test_what_is_no_id_is_no_job(store: JobStore, job_id: str) -> None:
+    assert store.get(job_id, "line-3") is None
+    assert store.delete(job_id, "line-3") is None
+
+
+def test_each_of_fifty_jobs_is_claimed_once_by_eight_threads(store: JobStore, add: Callable[..., Job]) -> None:
+    ids = {add().id for _ in range(50)}
+
+    def claim_all() -> list[Job]:
+        return list(iter(lambda: store.claim("w", LEASE), None))
+
+    claims = [job for jobs in at_once([claim_all] * 8) for job in jobs]
+    assert Counter(job.id for job in claims) == Counter(ids)
+    assert {(job.state, job.attempts) for job in claims} == {(JobState.RUNNING, 1)}
+
+
+def test_claims_are_oldest_first_and_then_by_id(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    together = sorted(add().id for _ in range(3))
+    clock.now -= 5
+    older = add().id
+    assert [claimed(store).id for _ in range(4)] == [older, *together]
+    assert store.claim("one", LEASE) is None
+
+
+def test_a_claim_says_when_it_began(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    job = add()
+    clock.now += 3
+    claim = claimed(store)
+    assert claim == replace(job, state=JobState.RUNNING, attempts=1, started_at=clock.now)
+    assert store.get(job.id, job.owner) == claim
+
+
+def test_a_claim_whose_lease_ran_out_can_neither_renew_nor_end_the_job(
+    store: JobStore, add: Callable[..., Job], clock: Clock
+) -> None:
+    add()
+    dead = claimed(store, "one")
+    clock.now += LEASE + 1
+    alive = claimed(store, "two")
+    assert (alive.id, alive.attempts) == (dead.id, 2)
+    assert not store.renew(dead, LEASE, 0.9, [MADE])
+    assert not store.succeed(dead, [MADE])
+    assert not store.fail(dead, PROBLEM, [ImageReport(0)])
+    assert not store.release(dead)
+    assert store.get(alive.id, alive.owner) == alive
+    assert store.succeed(alive, [MADE])
+    assert not store.succeed(dead, [MADE])
+    finished = store.get(alive.id, alive.owner)
+    assert finished is not None
+    assert (finished.state, finished.attempts) == (JobState.SUCCEEDED, 2)
+
+
+def test_a_late_claim_that_nobody_took_over_still_counts(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    add()
+    claim = claimed(store)
+    clock.now += 10 * LEASE
+    assert store.succeed(claim, [MADE])
+
+
+def test_of_two_claims_that_end_at_once_one_counts(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    for _ in range(5):
+        add()
+        old = claimed(store)
+        clock.now += LEASE + 1
+        new = claimed(store)
+        calls = [lambda old=old: store.succeed(old, [MADE]), lambda new=new: store.fail(new, PROBLEM, [ImageReport(0)])]
+        assert at_once(calls) == [False, True]
+
+
+def test_a_renewed_lease_holds_and_shows_progress(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    add(kind="batch", image_count=2)
+    claim = claimed(store)
+    for _ in range(10):
+        clock.now += LEASE - 1
+        assert store.renew(claim, LEASE, 0.75, [MADE, ImageReport(1)])
+    assert store.claim("two", LEASE) is None
+    assert store.get(claim.id, claim.owner) == replace(claim, progress=0.75, images=(MADE, ImageReport(1)))
+
+
+def test_a_new_attempt_begins_at_nothing(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    add(kind="batch", image_count=2)
+    store.renew(claimed(store), LEASE, 0.75, [MADE, ImageReport(1)])
+    clock.now += LEASE + 1
+    claim = claimed(store)
+    assert (claim.progress, claim.images) == (0.0, (ImageReport(0), ImageReport(1)))
+
+
+def test_a_succeeded_job_has_its_results_until_they_expire(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    add()
+    claim = claimed(store)
+    clock.now += 2
+    assert store.succeed(claim, [MADE])
+    assert store.get(claim.id, claim.owner) == replace(
+        claim,
+        state=JobState.SUCCEEDED,
+        progress=1.0,
+        finished_at=clock.now,
+        expires_at=clock.now + RESULT_SECONDS,
+        images=(MADE,),
+    )
+
+
+def test_a_failed_job_keeps_its_problem(store: JobStore, add: Callable[..., Job]) -> None:
+    add()
+    claim = claimed(store)
+    assert store.fail(claim, PROBLEM, [ImageReport(0, "failed", problem=PROBLEM)])
+    job = store.get(claim.id, claim.owner)
+    assert job is not None
+    assert (job.state, job.problem, job.images[0].problem) == (JobState.FAILED, PROBLEM, PROBLEM)
+
+
+def test_an_end_that_is_said_twice_is_one_end(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    add()
+    claim = claimed(store)
+    assert store.succeed(claim, [MADE])
+    first = store.get(claim.id, claim.owner)
+    clock.now += 5
+    assert store.succeed(claim, [])
+    assert not store.fail(claim, PROBLEM, [])
+    assert not store.renew(claim, LEASE, 0.5, [])
+    assert store.get(claim.id, claim.owner) == first
+
+
+def test_the_same_key_and_request_is_the_same_job(store: JobStore, new_job: Make) -> None:
+    first, created = store.add(new_job(), idempotency_key="k", fingerprint="f", max_waiting=1)
+    assert created
+    assert store.add(new_job(), idempotency_key="k", fingerprint="f", max_waiting=1) == (first, False)  # though it is full
+
+
+def test_the_same_key_with_another_request_is_a_conflict(store: JobStore, new_job: Make) -> None:
+    store.add(new_job(), idempotency_key="k", fingerprint="f", max_waiting=9)
+    with pytest.raises(IdempotencyConflict, match="k"):
+        store.add(new_job(), idempotency_key="k", fingerprint="g", max_waiting=9)
+
+
+def test_keys_belong_to_their_owner_and_no_key_is_no_key(store: JobStore, new_job: Make) -> None:
+    for fields in ({"owner": "a"}, {"owner": "b"}):
+        assert store.add(new_job(**fields), idempotency_key="k", fingerprint="f", max_waiting=9)[1]
+    for _ in range(2):
+        assert store.add(new_job(owner="a"), idempotency_key=None, fingerprint="f", max_waiting=9)[1]
+
+
+def test_the_same_key_twice_at_once_is_one_job(store: JobStore, new_job: Make) -> None:
+    for key in map(str, range(10)):
+        call = lambda key=key: store.add(new_job(), idempotency_key=key, fingerprint="f", max_waiting=99)  # noqa: E731
+        (one, made_one), (two, made_two) = at_once([call, call])
+        assert one == two
+        assert {made_one, made_two} == {True, False}
+    assert store.counts()[JobState.QUEUED] == 10
+
+
+def test_a_key_with_two_requests_at_once_is_one_job_and_one_conflict(store: JobStore, new_job: Make) -> None:
+    calls = [
+        lambda print_=print_: store.add(new_job(), idempotency_key="k", fingerprint=print_, max_waiting=99) for print_ in "fg"
+    ]
+    kinds = {type(result) for result in at_once(calls)}
+    assert kinds == {tuple, IdempotencyConflict}
+
+
+def test_no_more_jobs_wait_than_may(store: JobStore, new_job: Make) -> None:
+    def add() -> tuple[Job, bool]:
+        return store.add(new_job(), idempotency_key=None, fingerprint="f", max_waiting=2)
+
+    add()
+    add()
+    with pytest.raises(JobsFull) as raised:
+        add()
+    assert raised.value.retry_after_seconds == GUESSED_SECONDS
+    claimed(store)
+    add()  # one that runs does not wait
+
+
+def test_retry_after_is_the_mean_time_between_the_newest_ends(
+    store: JobStore, add: Callable[..., Job], new_job: Make, clock: Clock
+) -> None:
+    def retry_after() -> int:
+        with pytest.raises(JobsFull) as raised:
+            store.add(new_job(), idempotency_key=None, fingerprint="f", max_waiting=0)
+        return raised.value.retry_after_seconds
+
+    for seconds in (1000.0, 10.0, 10.0, 10.0):
+        add()
+        claim = claimed(store)
+        clock.now += seconds
+        store.succeed(claim, [MADE])
+    assert retry_after() == 8  # four ends, the oldest 30 s ago
+    clock.now += 6
+    assert retry_after() == 9
+    clock.now += 0.5 * RECENT_SECONDS
+    assert retry_after() == 84  # 336 s
+    clock.now += RECENT_SECONDS
+    assert retry_after() == GUESSED_SECONDS
+    assert GUESSED_SECONDS <= MAX_RETRY_SECONDS
+
+
+def test_a_queued_job_that_is_deleted_is_cancelled_and_never_claimed(
+    store: JobStore, add: Callable[..., Job], clock: Clock
+) -> None:
+    job = add()
+    cancelled = store.delete(job.id, job.owner)
+    assert cancelled == replace(job, state=JobState.CANCELLED, finished_at=clock.now, expires_at=clock.now + RESULT_SECONDS)
+    assert store.get(job.id, job.owner) == cancelled
+    assert store.claim("one", LEASE) is None
+
+
+def test_a_running_job_that_is_deleted_is_lost_for_its_claim(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    add()
+    claim = claimed(store)
+    cancelled = store.delete(claim.id, claim.owner)
+    assert cancelled is not None
+    assert cancelled.state is JobState.CANCELLED
+    assert not store.renew(claim, LEASE, 0.5, [MADE])
+    assert not store.succeed(claim, [MADE])
+    clock.now += LEASE + 1
+    assert store.claim("two", LEASE) is None
+    assert store.get(claim.id, claim.owner) == cancelled
+
+
+def test_a_finished_job_that_is_deleted_is_removed(store: JobStore, add: Callable[..., Job]) -> None:
+    add()
+    claim = claimed(store)
+    store.succeed(claim, [MADE])
+    removed = store.delete(claim.id, claim.owner)
+    assert removed is not None
+    assert (removed.state, removed.removed) == (JobState.SUCCEEDED, True)
+    assert store.get(claim.id, claim.owner) == removed
+    assert store.keeps_files([claim.id]) == {claim.id: False}
+
+
+def test_a_job_under_which_three_claims_died_fails(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    job = add()
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        assert store.fail_dead(lambda _: PROBLEM) == []
+        assert claimed(store).attempts == attempt
+        assert store.fail_dead(lambda _: PROBLEM) == []  # it may be well
+        clock.now += LEASE + 1
+    assert store.claim("four", LEASE) is None
+    [failed] = store.fail_dead(lambda dead: {**PROBLEM, "detail": dead.id})
+    assert (failed.state, failed.problem, failed.attempts) == (JobState.FAILED, {**PROBLEM, "detail": job.id}, MAX_ATTEMPTS)
+    assert store.get(job.id, job.owner) == failed
+    assert store.fail_dead(lambda _: PROBLEM) == []
+
+
+def test_a_job_that_is_handed_back_is_next_and_the_attempt_does_not_count(
+    store: JobStore, add: Callable[..., Job], clock: Clock
+) -> None:
+    job = add()
+    clock.now += 1
+    add()
+    for attempt in range(1, 2 * MAX_ATTEMPTS):
+        claim = claimed(store)
+        assert (claim.id, claim.attempts) == (job.id, attempt)
+        assert store.release(claim)
+        assert not store.succeed(claim, [MADE])
+    for _ in range(MAX_ATTEMPTS):
+        assert claimed(store).id == job.id
+        clock.now += LEASE + 1
+    assert [dead.id for dead in store.fail_dead(lambda _: PROBLEM)] == [job.id]
+
+
+def test_a_claim_that_handed_its_job_back_is_fenced_off_from_the_next_one(store: JobStore, add: Callable[..., Job]) -> None:
+    add()
+    old = claimed(store)
+    store.release(old)
+    new = claimed(store)
+    assert not store.renew(old, LEASE, 0.5, [MADE])
+    assert not store.succeed(old, [MADE])
+    assert store.succeed(new, [MADE])
+
+
+def test_results_expire_and_later_the_row_goes(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    add()
+    waiting = add()
+    claim = claimed(store)
+    store.succeed(claim, [MADE])
+    clock.now += RESULT_SECONDS - 1
+    assert store.expire() == 0
+    clock.now += 1
+    assert store.expire() == 1
+    assert store.expire() == 0
+    job = store.get(claim.id, claim.owner)
+    assert job is not None
+    assert (job.removed, job.state) == (True, JobState.SUCCEEDED)
+    clock.now += ROW_FACTOR * RESULT_SECONDS - 1
+    store.expire()
+    assert store.get(claim.id, claim.owner) is not None
+    clock.now += 1
+    store.expire()
+    assert store.get(claim.id, claim.owner) is None
+    assert store.keeps_files([claim.id, waiting.id]) == {waiting.id: True}  # what waits never expires
+
+
+def test_files_are_kept_for_jobs_that_need_them(store: JobStore, add: Callable[..., Job]) -> None:
+    jobs = [add() for _ in range(5)]
+    claims = sorted((claimed(store) for _ in range(4)), key=lambda claim: [job.id for job in jobs].index(claim.id))
+    running, succeeded, failed, cancelled = claims
+    store.succeed(succeeded, [MADE])
+    store.fail(failed, PROBLEM, [ImageReport(0)])
+    store.delete(cancelled.id, cancelled.owner)
+    [queued] = {job.id for job in jobs} - {claim.id for claim in claims}
+    unknown = [f"{number:032x}" for number in range(1200)]  # more than one question to the database
+    assert store.keeps_files([*unknown, *(job.id for job in jobs)]) == {
+        queued: True,
+        running.id: True,
+        succeeded.id: True,
+        failed.id: False,
+        cancelled.id: False,
+    }
+    assert store.keeps_files([]) == {}
+
+
+def test_lists_are_newest_first_own_limited_and_by_state(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    mine = []
+    for _ in range(4):
+        mine.insert(0, add().id)
+        add(owner="line-4")
+        clock.now += 1
+    assert [job.id for job in store.list("line-3", limit=100)] == mine
+    assert [job.id for job in store.list("line-3", limit=2)] == mine[:2]
+    store.delete(mine[1], "line-3")
+    assert [job.id for job in store.list("line-3", limit=100, state=JobState.QUEUED)] == [mine[0], *mine[2:]]
+    assert [job.id for job in store.list("line-3", limit=100, state=JobState.CANCELLED)] == [mine[1]]
+    store.delete(mine[1], "line-3")
+    assert [job.id for job in store.list("line-3", limit=100)] == [mine[0], *mine[2:]]
+    assert store.list("nobody", limit=100) == []
+
+
+def test_counts_are_of_every_state_and_all_owners(store: JobStore, add: Callable[..., Job]) -> None:
+    assert store.counts() == dict.fromkeys(JobState, 0)
+    for owner in ("a", "a", "b", "b", "b"):
+        add(owner=owner)
+    store.succeed(claimed(store), [MADE])
+    claimed(store)
+    assert store.counts() == {**dict.fromkeys(JobState, 0), JobState.QUEUED: 3, JobState.RUNNING: 1, JobState.SUCCEEDED: 1}
+
+
+def test_sqlite_keeps_what_it_has_accepted(tmp_path: Any) -> None:
+    store = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
+    store.close()
+
+
+def test_a_database_that_is_not_there_is_an_error_at_once() -> None:
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        JobStore("postgresql+pg8000://nobody@127.0.0.1:1/none")
