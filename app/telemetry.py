@@ -212,8 +212,8 @@ class Telemetry:
         self._query_points.inc(count)
 
     def observe_job(self, outcome: str, seconds: float) -> None:
-        """Count one job that has ended, one of `JOB_OUTCOMES`, so many seconds after its start."""
-        self._jobs.labels(outcome).inc()
+        """Count one job that has ended so many seconds after its start; an outcome that is a problem type counts as failed."""
+        self._jobs.labels(outcome if outcome in JOB_OUTCOMES else "failed").inc()
         self._job_seconds.observe(seconds)
 
     def observe_reload(self, outcome: str) -> None:

@@ -1,12 +1,14 @@
 """Traces for OpenTelemetry: a span for each request and job, one inside it for each stage. Off unless the environment asks.
 
 What asks are OpenTelemetry's own variables, OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_TRACES_EXPORTER (`otlp`, `console`, `none`); its
-packages (the extra `otel`) are imported only then.
+SDK (the extra `otel`) is imported only then. FastAPI, in newer versions, makes spans of its own through the process's global
+provider; there is none here, so that each request is one span and nothing of its query is told.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 EXPORTER = "OTEL_TRACES_EXPORTER"
 NAME = "monotwin"
+CLOSE_SECONDS = 2.0
 PROBES = ("/health/", "/metrics")  # asked every few seconds, by machines that start no traces
 
 log = structlog.stdlib.get_logger("monotwin.tracing")
@@ -46,7 +49,7 @@ class Tracing:
         yield
 
     def close(self) -> None:
-        """Send what has not been sent; blocks until then, some seconds where the collector does not answer."""
+        """Send what has not been sent; blocks until then, two seconds at most."""
 
 
 NO_TRACING = Tracing()
@@ -111,7 +114,10 @@ class OpenTelemetryTracing(Tracing):
                 self._add_stages(stages)
 
     def close(self) -> None:
-        self._provider.shutdown()
+        # The SDK tries again for some ten seconds where nobody answers, and takes no shorter limit.
+        sending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(CLOSE_SECONDS)
 
     def _add_stages(self, stages: StageSeconds) -> None:
         """A child of the current span for each passage through a stage, with its own times."""
