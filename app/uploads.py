@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -14,6 +15,7 @@ from app.errors import BodyTooLarge, FieldError, InvalidFields, MalformedBody, U
 from model.errors import Cancelled, UnsupportedImage
 
 MULTIPART = "multipart/form-data"
+CHARSETS = (b"utf-8", b"us-ascii")
 FILE_FIELDS = ("image", "mask")
 MAX_PARTS = 64  # beside the files of a batch
 MAX_TEXT_BYTES = 4096
@@ -81,6 +83,11 @@ async def _parse(request: Request, max_bytes: int, max_images: int) -> FormData:
     content_type = request.headers.get("Content-Type", "")
     if content_type.split(";")[0].strip().lower() != MULTIPART:
         raise UnsupportedBody(f"Content-Type: expected {MULTIPART}, found {content_type or 'none'}")
+    # RFC 7578 knows no charset here, but Starlette obeys one: some of Python's codecs raise what it does not expect, and
+    # each unknown name, as long as a header may be, stays in Python's cache of codecs for ever.
+    charset = parse_options_header(content_type)[1].get(b"charset", b"utf-8")
+    if charset.lower() not in CHARSETS:
+        raise MalformedBody(f"Content-Type: expected charset utf-8 or none, found {charset.decode('latin-1')}")
     declared = request.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
