@@ -11,8 +11,8 @@ to outside; one that knows the place repeats the label's own slope. Both slopes 
 that falls within less is not asked of samples that cannot show it; of binary labels, l(d - h) - l(d + h) = 1. What the silhouette
 cuts is as sharp as the photo, and where the volume's wall cuts the object the samples end, do not fall, and say 0.
 
-`observed` is 1 where the vertex is the first of the surface along its column, seen from the camera, to within 1.5 voxels: the
-photo shows it. The rest, 0, is inferred: back sides, what parts in front hide, walls along the rays.
+`observed` is 1 where the surface faces the camera and is the first along its column, to within 1.5 voxels: the photo shows it. The
+rest, 0, is inferred: back sides, what parts in front hide, walls along the rays.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ def confidence(mesh: Mesh, samples: SampledBox, camera: Camera, level: float, la
 
 
 def observed(mesh: Mesh, camera: Camera, resolution: int) -> npt.NDArray[np.bool_]:
-    """(n,) bool: the vertices that the photo shows, judged by the mesh itself, drawn at a pixel for each of the grid's columns.
+    """(n,) bool: the vertices that the photo shows, judged by the mesh itself, drawn with a pixel for each of the grid's columns.
 
-    Of the four pixels around a vertex the farthest counts that shows anything: a slope falls by voxels between two pixels. A
-    vertex that no drawn pixel is near, on a part thinner than a pixel, hides behind nothing.
+    Of the four pixels around a vertex the farthest counts: a slope falls by voxels between two pixels, and to nothing at the
+    outline.
     """
     columns = camera.project(mesh.vertices)
+    facing = vertex_normals(Mesh(columns, mesh.faces))[:, 2] > 0
     depth = np.pad(nearest_depth(columns, mesh.faces, resolution), 1, constant_values=-np.inf)
-    depth[np.isneginf(depth)] = np.inf  # nothing there, nothing in front
     column = np.clip(np.floor((columns[:, 0] + 0.5) * resolution + 0.5), 0, resolution).astype(np.int64)
     row = np.clip(np.floor((0.5 - columns[:, 1]) * resolution + 0.5), 0, resolution).astype(np.int64)
     farthest = np.minimum(depth[:-1], depth[1:])
     farthest = np.minimum(farthest[:, :-1], farthest[:, 1:])[row, column]
-    seen: npt.NDArray[np.bool_] = (columns[:, 2] >= farthest - BEHIND / resolution) | np.isposinf(farthest)
+    seen: npt.NDArray[np.bool_] = facing & (columns[:, 2] >= farthest - BEHIND / resolution)
     return seen
 
 

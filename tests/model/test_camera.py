@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model.camera import HALF_DEPTH, OrthographicCamera, PinholeCamera, ViewFrame
+from model.camera import HALF_DEPTH, OrthographicCamera, PinholeCamera, ViewFrame, upright
 from model.errors import CameraTooClose
 
 PINHOLES = [PinholeCamera(1.01), PinholeCamera(2.5, 0.2, -0.3), PinholeCamera(40.0, -1.5, 0.7)]
@@ -72,6 +72,19 @@ def test_a_pinhole_inside_the_query_volume_is_refused_in_words(distance):
 
 def test_a_pinhole_just_beyond_the_limit_is_accepted():
     assert PinholeCamera(0.801).distance == 0.801
+
+
+@pytest.mark.parametrize("elevation", [-90.0, -20.0, 0.0, 35.0, 90.0])
+def test_setting_upright_takes_the_worlds_up_to_y_and_leaves_right_to_the_right(elevation):
+    """A camera that looks down by e sees up at (0, cos e, sin e), and the ground's front towards it at (0, -sin e, cos e)."""
+    cosine, sine = np.cos(np.radians(elevation)), np.sin(np.radians(elevation))
+    seen = np.array([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
+    np.testing.assert_allclose(upright(elevation) @ seen.T, np.eye(3), atol=1e-15)
+    assert np.linalg.det(upright(elevation)) == pytest.approx(1)
+
+
+def test_each_camera_names_its_kind():
+    assert (OrthographicCamera().kind, PinholeCamera(2.0).kind) == ("orthographic", "pinhole")
 
 
 def test_a_view_frame_comes_back_from_the_object_frame(points, rng):

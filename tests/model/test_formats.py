@@ -98,6 +98,52 @@ def test_indices_have_16_bits_below_65535_vertices(count, component):
     np.testing.assert_array_equal(accessor(document, binary, 2).ravel(), faces.ravel())
 
 
+@pytest.fixture(scope="module")
+def marked(mesh):
+    """The mesh with two attributes, an odd number of faces, and indices of two bytes."""
+    rng = np.random.default_rng(0)
+    attributes = {name: rng.random(len(mesh.vertices), dtype=np.float32) for name in ("confidence", "observed")}
+    return Mesh(mesh.vertices, mesh.faces[:-1] if len(mesh.faces) % 2 == 0 else mesh.faces, mesh.metadata, attributes)
+
+
+def test_a_glb_holds_attributes_as_numbers_of_the_application(marked):
+    assert len(marked.vertices) < 65_535
+    document, binary = parse_glb(FORMATS["glb"].write(marked))
+    primitive = document["meshes"][0]["primitives"][0]
+    assert set(primitive["attributes"]) == {"POSITION", "NORMAL", "_CONFIDENCE", "_OBSERVED"}
+    for name, values in marked.vertex_attributes.items():
+        number = primitive["attributes"][f"_{name.upper()}"]
+        np.testing.assert_array_equal(accessor(document, binary, number).ravel(), values)
+        entry = document["accessors"][number]
+        assert (entry["componentType"], entry["type"]) == (5126, "SCALAR")
+        assert (entry["min"], entry["max"]) == ([float(values.min())], [float(values.max())])
+    np.testing.assert_array_equal(accessor(document, binary, primitive["indices"]).reshape(-1, 3), marked.faces)
+    np.testing.assert_array_equal(accessor(document, binary, primitive["attributes"]["POSITION"]), marked.vertices)
+    ends = sorted((view["byteOffset"], view["byteOffset"] + view["byteLength"]) for view in document["bufferViews"])
+    assert [start for start, _ in ends] == [0, *(end for _, end in ends[:-1])]
+    assert ends[-1][1] == document["buffers"][0]["byteLength"]
+
+
+def test_independent_readers_find_the_attributes_of_a_glb_and_of_a_ply(marked):
+    glb, ply = (
+        trimesh.load(io.BytesIO(FORMATS[name].write(marked)), file_type=name, force="mesh", process=False)
+        for name in ("glb", "ply")
+    )
+    for name, values in marked.vertex_attributes.items():
+        np.testing.assert_array_equal(glb.vertex_attributes[f"_{name.upper()}"].ravel(), values)
+        np.testing.assert_array_equal(ply.metadata["_ply_raw"]["vertex"]["data"][name].ravel(), values)
+    for read in (glb, ply):
+        np.testing.assert_array_equal(read.vertices.astype(np.float32), marked.vertices)
+        np.testing.assert_array_equal(read.faces, marked.faces)
+
+
+@pytest.mark.parametrize("name", list(FORMATS))
+def test_a_format_says_whether_it_holds_attributes_and_else_leaves_them_out(mesh, marked, name):
+    bare = Mesh(marked.vertices, marked.faces, marked.metadata)
+    holds = FORMATS[name].write(marked) != FORMATS[name].write(bare)
+    assert holds == FORMATS[name].holds_vertex_attributes == (name in ("glb", "ply"))
+
+
 def test_normals_of_a_sphere_point_from_its_centre():
     mesh = mesh_of(sphere(), 64)
     document, binary = parse_glb(FORMATS["glb"].write(mesh))

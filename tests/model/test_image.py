@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import tracemalloc
+import weakref
 import zlib
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from model.camera import FILL, OrthographicCamera, PinholeCamera
-from model.errors import ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
+from model.errors import CameraTooClose, ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
 from model.image import OUTLINE_SIZE, Photo, prepare, read_mask, read_photo
 
 # Blocks of eight pixels, so that JPEG's blocks do not mix them: red, green, blue, white from left to right, darker below.
@@ -338,6 +339,32 @@ def test_a_focal_length_shorter_than_the_object_belongs_to_another_picture_and_i
     assert prepared.camera == PinholeCamera(2.0, 0.0, 0.0)
     assert prepared.camera_source == "bundle"
     assert prepare(Photo(photo.rgb, None, 150.0), coverage, 32, "pinhole", 2.0).camera_source == "photo"
+
+
+@pytest.mark.parametrize("of_photo", [None, 50.0, 400.0])
+def test_a_requests_focal_length_goes_before_the_photos(of_photo):
+    photo, coverage = square_photo(100, 5, 5, 90, 90)
+    prepared = prepare(Photo(photo.rgb, None, of_photo), coverage, 32, "pinhole", 2.0, focal_length_px=150.0)
+    assert (prepared.camera, prepared.camera_source) == (PinholeCamera(1.5), "request")
+
+
+def test_a_requests_focal_length_may_be_any_that_leaves_the_camera_outside_the_volume():
+    """Unlike a photo's own, it cannot be of another picture: what is too short is refused, not left out."""
+    photo, coverage = square_photo(100, 5, 5, 90, 90)
+    assert prepare(photo, coverage, 32, "pinhole", 2.0, focal_length_px=81.0).camera == PinholeCamera(0.81)
+    with pytest.raises(CameraTooClose, match=r"focal_length_px: expected more than 80 pixels .* got 79"):
+        prepare(photo, coverage, 32, "pinhole", 2.0, focal_length_px=79.0)
+
+
+def test_the_coverage_of_the_whole_photo_is_kept_and_its_colours_are_not():
+    photo, coverage = square_photo(100, 10, 20, 50, 30)
+    coverage[20:50, 10] = np.linspace(0.1, 0.9, 30)
+    colours = weakref.ref(photo.rgb)
+    prepared = prepare(photo, coverage, 32, "orthographic", 2.0)
+    assert prepared.foreground.dtype == np.uint8
+    np.testing.assert_array_equal(prepared.foreground, np.rint(coverage * 255))
+    del photo, coverage
+    assert colours() is None
 
 
 def test_preparing_nothing_is_a_mistake_of_the_caller():

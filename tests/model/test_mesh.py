@@ -96,6 +96,34 @@ def test_scaling_scales_the_volume_by_its_cube_and_keeps_the_metadata():
     assert scaled.metadata == {"units": "metre"}
 
 
+def test_a_quarter_turn_about_x_takes_y_to_z_and_keeps_all_but_the_places():
+    marked = Mesh(TETRAHEDRON.vertices, TETRAHEDRON.faces, {"level": 0.5}, {"mark": np.arange(4, dtype=np.float32)})
+    turned = marked.rotated(np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]))
+    np.testing.assert_array_equal(turned.vertices, [[0, 0, 0], [1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    assert turned.vertices.dtype == np.float32
+    assert turned.volume == pytest.approx(1 / 6)
+    for changed in (turned, marked.scaled(2.0), marked.with_metadata(units="metre")):
+        assert changed.faces is marked.faces
+        assert changed.vertex_attributes is marked.vertex_attributes
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("mark", np.zeros(3, np.float32), r"finite \(4,\) float32 as mark, got \(3,\) float32"),
+        ("mark", np.zeros((4, 1), np.float32), r"got \(4, 1\)"),
+        ("mark", np.zeros(4), "got .* float64"),
+        ("mark", np.array([0, 0, np.nan, 0], np.float32), "finite"),
+        ("x", np.zeros(4, np.float32), "names of two small letters or more, got 'x'"),
+        ("a mark", np.zeros(4, np.float32), "got 'a mark'"),
+        ("mark\n", np.zeros(4, np.float32), "names"),
+    ],
+)
+def test_attributes_that_no_file_could_hold_are_refused_in_words(name, values, message):
+    with pytest.raises(ValueError, match=f"vertex_attributes: expected .*{message}"):
+        Mesh(TETRAHEDRON.vertices, TETRAHEDRON.faces, vertex_attributes={name: values})
+
+
 def test_metadata_are_added_to_a_copy():
     named = TETRAHEDRON.with_metadata(units="metre").with_metadata(level=0.5)
     assert named.metadata == {"units": "metre", "level": 0.5}

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 
 from model.mesh import Mesh
-from model.preview import _may_cover, render_preview, silhouette
+from model.preview import _may_cover, nearest_depth, render_preview, silhouette
 from tests.model.fields import box, mesh_of, moved, sphere, union
 
 TRIANGLE = np.array([[0, 1, 2]], np.int32)
@@ -65,6 +65,23 @@ def test_triangles_are_left_out_only_where_they_cover_nothing(monkeypatch):
     for quick, slow in with_and_without:
         np.testing.assert_array_equal(quick, slow)
         assert 20 < np.any(slow, axis=(1, 2)).sum() < 400
+
+
+def test_the_nearest_depth_of_a_sphere_is_its_front_and_nothing_beside_it():
+    mesh = mesh_of(sphere(0.35), 64)
+    depth = nearest_depth(mesh.vertices, mesh.faces, 96)
+    centres = (np.arange(96) + 0.5) / 96 - 0.5
+    distance = np.hypot(centres[None, :], centres[:, None])
+    within = distance < 0.33
+    np.testing.assert_allclose(depth[within], np.sqrt(0.35**2 - distance[within] ** 2), atol=0.002)
+    assert np.isneginf(depth[distance > 0.353]).all()
+
+
+def test_of_two_boxes_the_nearer_ones_front_counts_and_row_0_is_the_top():
+    mesh = mesh_of(union(moved(box(0.1, 0.1, 0.1), 0.2, 0.3, 0.2), moved(box(0.4, 0.4, 0.05), 0, 0, -0.3)), 64)
+    depth = nearest_depth(mesh.vertices, mesh.faces, 50)
+    np.testing.assert_allclose(depth[6:14, 31:39], 0.3, atol=1e-3)
+    np.testing.assert_allclose(depth[20:44, 6:44], -0.25, atol=1e-3)
 
 
 def test_of_a_mesh_as_fine_as_the_picture_most_triangles_are_left_out():

@@ -100,6 +100,15 @@ def test_a_mesh_of_one_body_is_returned_as_it_is_and_unused_vertices_go():
     np.testing.assert_array_equal(keep_largest(padded).faces, mesh.faces)
 
 
+def test_attributes_stay_with_their_vertices_or_go():
+    mesh = mesh_of(union(sphere(0.25), moved(sphere(0.1), 0.38, 0.38, 0.38)))
+    marked = Mesh(mesh.vertices, mesh.faces, {}, {"mark": mesh.vertices[:, 0].copy()})
+    kept = keep_largest(marked)
+    assert len(kept.vertices) < len(mesh.vertices)
+    np.testing.assert_array_equal(kept.vertex_attributes["mark"], kept.vertices[:, 0])
+    assert limit_faces(marked, 500).vertex_attributes == {}
+
+
 def test_no_faces_stay_no_faces():
     empty = Mesh(np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
     assert keep_largest(empty) is empty
