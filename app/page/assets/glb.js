@@ -5,7 +5,8 @@ const ARRAYS = { 5123: Uint16Array, 5125: Uint32Array, 5126: Float32Array };
 const WIDTHS = { SCALAR: 1, VEC3: 3 };
 
 /**
- * ArrayBuffer -> { positions (3n), normals (3n), indices (3m), low [x, y, z], high [x, y, z], facts: asset.extras }.
+ * ArrayBuffer -> { positions (3n), normals (3n), indices (3m), low [x, y, z], high [x, y, z], facts: asset.extras,
+ * vertexAttributes: { name: (n) } of those that glTF calls `_NAME` }.
  * The arrays look into the buffer. Throws an Error that says what was expected.
  */
 export function readGlb(buffer) {
@@ -37,6 +38,11 @@ export function readGlb(buffer) {
     low,
     high,
     facts: gltf.asset.extras ?? {},
+    vertexAttributes: Object.fromEntries(
+      Object.entries(attributes)
+        .filter(([name]) => name.startsWith("_"))
+        .map(([name, index]) => [name.slice(1).toLowerCase(), arrayOf(index)]),
+    ),
   };
 }
 

@@ -126,13 +126,17 @@ function show(mesh, stages) {
   const cell = viewer?.show(mesh);
   at("empty").hidden = Boolean(viewer);
   at("views").hidden = !viewer;
-  at("scale").hidden = !viewer || !metric;
-  if (metric && viewer) at("scale").textContent = `Grid: ${lengthOf(cell)}`;
+  at("scale").hidden = !viewer;
+  at("scale").textContent = [
+    metric && `Grid: ${lengthOf(cell)}`,
+    mesh.vertexAttributes.observed && "Orange: not seen in the photo",
+  ].filter(Boolean).join(". ");
 
   const sides = mesh.low.map((value, axis) => mesh.high[axis] - value);
   const size = metric ? lengthOf(...sides) : sides.map((side) => number(side, 3)).join(" × ");
-  const seconds = [...stages.values()].reduce((sum, value) => sum + value, 0);
-  const longest = [...stages].filter(([, value]) => value >= 0.01).map(([stage, value]) => `${stage} ${value.toFixed(2)}`);
+  const { total, ...parts } = Object.fromEntries(stages);
+  const seconds = total ?? Object.values(parts).reduce((sum, value) => sum + value, 0);
+  const longest = Object.entries(parts).filter(([, value]) => value >= 0.01).map(([stage, value]) => `${stage} ${value.toFixed(2)}`);
   const coverage = facts.silhouette_coverage;
   const entries = [
     ["Width × height × depth", size, metric ? "" : "No unit: no real size was given."],
@@ -144,8 +148,8 @@ function show(mesh, stages) {
       `${Math.floor(100 * coverage)} %`,
       coverage < LOW_COVERAGE ? "Low: parts of the object are missing." : "",
     ],
-    ["Seconds", seconds.toFixed(2), longest.join(", ")],
     facts.bundle && ["Bundle", facts.bundle],
+    ["Seconds", seconds.toFixed(2), longest.join(", ")],
   ].filter(Boolean);
   at("facts").replaceChildren(
     ...entries.map(([term, value, remark]) => {
@@ -161,7 +165,7 @@ function show(mesh, stages) {
   at("canvas").setAttribute("aria-label", words);
   at("said").textContent = words;
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  at("result").scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  at("canvas").scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
 }
 
 /** Metres -> `120 × 80 × 42 mm`, in m from 10 m on. */
@@ -177,8 +181,9 @@ for (const button of at("views").children) {
 // ---- the file
 
 function labelDownload() {
-  const bytes = at("format").value === "glb" ? `, ${number(made.buffer.byteLength / 1e6, 2)} MB` : "";
-  at("download").textContent = `Download${bytes}`;
+  const bytes = made.buffer.byteLength;
+  const size = bytes < 1e6 ? `${number(bytes / 1e3, 3)} kB` : `${number(bytes / 1e6, 3)} MB`;
+  at("download").textContent = at("format").value === "glb" ? `Download, ${size}` : "Download";
 }
 at("format").addEventListener("change", labelDownload);
 

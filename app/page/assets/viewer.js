@@ -1,28 +1,32 @@
 // Shows a mesh in WebGL2: drag to turn, wheel or pinch to zoom, shift-drag or two fingers to move, keys for all of it.
 
 const FIELD_OF_VIEW = (28 * Math.PI) / 180;
-const POSES = { photo: [0, 0], side: [Math.PI / 2, 0], top: [0, Math.PI / 2 - 1e-3], start: [0.65, 0.35] }; // yaw, pitch
+const UPRIGHT = Math.PI / 2 - 1e-3; // the steepest pitch: beyond it, up and down would change places
 const THEMES = {
-  light: { mesh: [0.6, 0.64, 0.67], line: [0.25, 0.32, 0.36] },
-  dark: { mesh: [0.66, 0.7, 0.73], line: [0.62, 0.7, 0.74] },
+  light: { mesh: [0.6, 0.64, 0.67], line: [0.25, 0.32, 0.36], inferred: [0.84, 0.55, 0.34] },
+  dark: { mesh: [0.66, 0.7, 0.73], line: [0.5, 0.58, 0.62], inferred: [0.84, 0.56, 0.36] },
 };
 
 const MESH_VERTEX = `#version 300 es
 uniform mat4 camera;
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
+layout(location = 2) in float observed;
 out vec3 at, across;
+out float known;
 void main() {
   at = position;
   across = normal;
+  known = observed;
   gl_Position = camera * vec4(position, 1.0);
 }`;
 
 // Light from the sky, and a lamp that stands behind the viewer's left shoulder and moves along.
 const MESH_FRAGMENT = `#version 300 es
 precision highp float;
-uniform vec3 eye, lamp, colour;
+uniform vec3 eye, lamp, colour, inferred;
 in vec3 at, across;
+in float known;
 out vec4 fragment;
 void main() {
   vec3 n = normalize(across), toEye = normalize(eye - at);
@@ -31,7 +35,7 @@ void main() {
   float diffuse = max(dot(n, lamp), 0.0);
   float gloss = pow(max(dot(n, normalize(lamp + toEye)), 0.0), 40.0);
   float edge = pow(1.0 - max(dot(n, toEye), 0.0), 3.0);
-  vec3 lit = colour * (mix(0.22, 0.5, sky) + 0.72 * diffuse) + 0.16 * gloss + 0.1 * edge * sky;
+  vec3 lit = mix(inferred, colour, known) * (mix(0.22, 0.5, sky) + 0.72 * diffuse) + 0.16 * gloss + 0.1 * edge * sky;
   fragment = vec4(lit, 1.0);
 }`;
 
@@ -55,7 +59,7 @@ void main() {
   vec2 cell = at * cells, width = fwidth(cell);
   vec2 away = abs(fract(cell - 0.5) - 0.5) / width;
   vec2 lines = (1.0 - min(away, 1.0)) * (1.0 - smoothstep(0.2, 0.8, width)); // too dense to tell apart: none
-  float strength = 0.42 * max(lines.x, lines.y) * (1.0 - smoothstep(0.35, 1.0, length(at)));
+  float strength = 0.32 * max(lines.x, lines.y) * (1.0 - smoothstep(0.35, 1.0, length(at)));
   fragment = vec4(colour, 1.0) * strength;
 }`;
 
@@ -83,9 +87,19 @@ export class Viewer {
     this.listen();
   }
 
-  /** Shows what `readGlb` returned, first as the photo saw it; returns the length of a grid cell, in the mesh's unit. */
+  /**
+   * Shows what `readGlb` returned, first as the photo saw it; returns the length of a grid cell, in the mesh's unit.
+   * An upright mesh was seen from `facts.elevation` degrees above; where `observed` is 0, another colour says so.
+   */
   show(mesh) {
     this.mesh = mesh;
+    const elevation = ((mesh.facts.elevation ?? 0) * Math.PI) / 180;
+    this.poses = { // yaw, pitch
+      photo: [0, Math.max(-UPRIGHT, Math.min(UPRIGHT, elevation))],
+      side: [Math.PI / 2, 0],
+      top: [0, UPRIGHT],
+      start: [0.5, Math.max(0.25, Math.min(1, elevation))],
+    };
     const { low, high } = mesh;
     const middle = low.map((value, axis) => (value + high[axis]) / 2);
     const radius = Math.hypot(...low.map((value, axis) => high[axis] - value)) / 2 || 1;
@@ -97,10 +111,10 @@ export class Viewer {
     return cell;
   }
 
-  /** Turn to one of POSES, with the whole mesh in sight. */
+  /** Turn to one of the poses, with the whole mesh in sight. */
   look(name, { smooth = true } = {}) {
     if (!this.scene) return;
-    const [yaw, pitch] = POSES[name];
+    const [yaw, pitch] = this.poses[name];
     this.go({ yaw, pitch, distance: this.fitting(), target: [...this.scene.middle] }, smooth);
   }
 
@@ -110,7 +124,7 @@ export class Viewer {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const half = FIELD_OF_VIEW / 2;
     const narrow = width < height ? Math.atan(Math.tan(half) * (width / height)) : half;
-    return (1.08 * this.scene.radius) / Math.sin(narrow);
+    return (1.01 * this.scene.radius) / Math.sin(narrow);
   }
 
   go(goal, smooth) {
@@ -147,7 +161,7 @@ export class Viewer {
   turn(right, up) {
     this.change((pose) => {
       pose.yaw += right;
-      pose.pitch = Math.max(-Math.PI / 2 + 1e-3, Math.min(Math.PI / 2 - 1e-3, pose.pitch + up));
+      pose.pitch = Math.max(-UPRIGHT, Math.min(UPRIGHT, pose.pitch + up));
     });
   }
 
@@ -230,7 +244,7 @@ export class Viewer {
     this.gridProgram = programOf(gl, GRID_VERTEX, GRID_FRAGMENT);
     this.vertexArray = gl.createVertexArray();
     this.noArrays = gl.createVertexArray();
-    this.buffers = [gl.createBuffer(), gl.createBuffer(), gl.createBuffer()];
+    this.buffers = [0, 1, 2, 3].map(() => gl.createBuffer());
     gl.enable(gl.DEPTH_TEST);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA); // colours come multiplied by their alpha
   }
@@ -238,13 +252,14 @@ export class Viewer {
   upload() {
     const { gl, mesh } = this;
     gl.bindVertexArray(this.vertexArray);
-    [mesh.positions, mesh.normals].forEach((values, location) => {
+    const { observed = new Float32Array(mesh.positions.length / 3).fill(1) } = mesh.vertexAttributes;
+    [[mesh.positions, 3], [mesh.normals, 3], [observed, 1]].forEach(([values, width], location) => {
       gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[location]);
       gl.bufferData(gl.ARRAY_BUFFER, values, gl.STATIC_DRAW);
       gl.enableVertexAttribArray(location);
-      gl.vertexAttribPointer(location, 3, gl.FLOAT, false, 0, 0);
+      gl.vertexAttribPointer(location, width, gl.FLOAT, false, 0, 0);
     });
-    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.buffers[2]);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.buffers[3]);
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, mesh.indices, gl.STATIC_DRAW);
   }
 
@@ -274,7 +289,7 @@ export class Viewer {
 
     gl.disable(gl.BLEND);
     gl.useProgram(this.meshProgram.program);
-    this.meshProgram.set({ camera, eye, lamp, colour: theme.mesh });
+    this.meshProgram.set({ camera, eye, lamp, colour: theme.mesh, inferred: theme.inferred });
     gl.bindVertexArray(this.vertexArray);
     const kind = this.mesh.indices.BYTES_PER_ELEMENT === 2 ? gl.UNSIGNED_SHORT : gl.UNSIGNED_INT;
     gl.drawElements(gl.TRIANGLES, this.mesh.indices.length, kind, 0);
