@@ -1,0 +1,48 @@
+"""A service that does nothing but jobs, to be killed: `python -m tests.app.jobs.runner_process ADDRESS FOLDER LEASE_SECONDS`.
+
+Its meshes are made of nothing and take a moment; it ends when no job is left.
+"""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from app.jobs.files import JobFiles
+from app.jobs.job import JobState
+from app.jobs.runner import JobRunner, Pace
+from app.jobs.store import JobStore
+from app.products import Product
+from app.settings import Settings
+from model.formats import FORMATS
+from tests.app.jobs.test_runner import Library, Scheduler
+
+SLOTS = 2
+MESH_SECONDS = 0.03
+
+
+def make(reconstructor: Any, image: bytes, *others: Any, **watchers: Any) -> Product:
+    time.sleep(MESH_SECONDS)
+    return Product(b"mesh of " + image, FORMATS["glb"], {"faces": 12})
+
+
+async def main(address: str, folder: Path, lease_seconds: float) -> None:
+    store = JobStore(address)
+    runner = JobRunner(
+        store,
+        JobFiles(folder),
+        Library(),  # type: ignore[arg-type]
+        Scheduler(),  # type: ignore[arg-type]
+        Settings(job_slots=SLOTS),
+        make=make,
+        pace=Pace(lease=lease_seconds, heartbeat=lease_seconds / 10, poll=0.05),
+    )
+    runner.start()
+    while (counts := await asyncio.to_thread(store.counts))[JobState.QUEUED] or counts[JobState.RUNNING]:
+        await asyncio.sleep(0.02)
+    await runner.drain()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])))

@@ -1,0 +1,66 @@
+"""A service is killed in the midst of its jobs, as by a power cut or for want of memory: every job is still done, and once."""
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from app.jobs.files import JobFiles, Upload
+from app.jobs.job import JobState, NewJob, new_job_id
+from app.jobs.store import JobStore
+from tests.app.jobs.runner_process import SLOTS
+
+JOBS = 50
+LEASE_SECONDS = 2.0
+PATIENCE_SECONDS = 120.0
+ROOT = Path(__file__).parents[3]
+
+
+def start(address: str, folder: Path) -> subprocess.Popen[bytes]:
+    arguments = [address, str(folder), str(LEASE_SECONDS)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.app.jobs.runner_process", *arguments], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)  # another process: nothing to wait for
+
+
+def test_after_a_kill_fifty_jobs_are_done_once_each(address: str, tmp_path: Path) -> None:
+    store, files = JobStore(address), JobFiles(tmp_path)
+    photos = {new_job_id(): b"photo %d" % number for number in range(JOBS)}
+    for job_id, photo in photos.items():
+        files.add(job_id, [Upload(photo)])
+        new = NewJob(job_id, "line-3", "single", {"fields": {}, "format": "glb"}, 1, "request-1")
+        store.add(new, idempotency_key=job_id, fingerprint="f", max_waiting=JOBS)
+
+    killed = start(address, tmp_path)
+    until(lambda: store.counts()[JobState.SUCCEEDED] >= 10)
+    killed.kill()
+    killed.wait()
+    counts = store.counts()
+    assert counts[JobState.QUEUED] > 0
+    in_hand = {job.id for job in store.list("line-3", limit=JOBS, state=JobState.RUNNING)}
+    assert len(in_hand) <= SLOTS
+
+    followers = [start(address, tmp_path) for _ in range(2)]  # the start after, and another service beside it
+    assert [follower.wait(PATIENCE_SECONDS) for follower in followers] == [0, 0]
+
+    jobs = store.list("line-3", limit=2 * JOBS)
+    store.close()
+    assert {job.id for job in jobs} == set(photos)
+    assert Counter(job.state for job in jobs) == {JobState.SUCCEEDED: JOBS}
+    assert {job.id: job.attempts for job in jobs} == {job_id: 2 if job_id in in_hand else 1 for job_id in photos}
+    uploads_left = 0
+    for job in jobs:
+        folder = tmp_path / "jobs" / job.id
+        left = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        uploads_left += left.pop("image-000", None) is not None  # killed between the last word and tidying up: until it expires
+        assert left == {f"results-{job.attempts}/000.glb": b"mesh of " + photos[job.id]}
+    assert uploads_left <= SLOTS
