@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from app.jobs.job import ImageReport, ImageState, Job, JobState, Kind
-from app.problems import REQUEST_PREFIX, TYPE_PREFIX
+from app.problems import MEDIA_TYPE, REQUEST_PREFIX, TYPE_PREFIX
 from app.schemas import problem_responses, request_body
 from model.formats import FORMATS
 
@@ -161,6 +161,14 @@ DESCRIPTIONS: dict[Result, tuple[str, ...]] = {
 TEXT = {"schema": {"type": "string"}}
 
 
+def job_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI of the problems of every route below a job, and of these statuses."""
+    # With `default` FastAPI does not invent a 422 for the parameters of the path, none of which is ever invalid.
+    schema = {"$ref": "#/components/schemas/ProblemBody"}
+    other = {"description": "Any other problem.", "content": {MEDIA_TYPE: {"schema": schema}}}
+    return {**problem_responses(401, 404, *statuses, 410, 500), "default": other}
+
+
 def batch_request_body(max_images: int) -> dict[str, Any]:
     """OpenAPI of the body of a batch: that of one photo, with several files under each of the two names."""
     body = request_body()
@@ -207,5 +215,5 @@ def file_responses(description: str, *media_types: str) -> dict[int | str, dict[
     return {
         200: {"description": description, "content": content, "headers": {**tag, **name}},
         304: {"description": "The client has it: `If-None-Match` names its tag.", "headers": tag},
-        **problem_responses(401, 404, 409, 410, 500),
+        **job_problems(409),
     }

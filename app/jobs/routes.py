@@ -33,6 +33,7 @@ from app.jobs.bodies import (
     events_response,
     file_responses,
     has_results,
+    job_problems,
 )
 from app.jobs.files import JobFiles
 from app.jobs.files import Upload as JobUpload
@@ -185,7 +186,7 @@ def router(
         jobs = await asyncio.to_thread(store.list, client_of(request.scope).name, limit=limit, state=state)
         return JobList(jobs=[JobBody.of(job) for job in jobs])
 
-    @routes.get("/jobs/{job_id}", summary="A job as it is now", responses=problem_responses(401, 404, 410, 500))
+    @routes.get("/jobs/{job_id}", summary="A job as it is now", responses=job_problems())
     async def job(request: Request, response: Response, job_id: str) -> JobBody:
         response.headers.update(CACHE)
         return JobBody.of(await find(request, job_id))
@@ -196,7 +197,7 @@ def router(
         status_code=204,
         responses={
             204: {"description": "A job that waited or ran is cancelled; a finished one answers 410 from now on."},
-            **problem_responses(401, 404, 410, 500),
+            **job_problems(),
         },
     )
     async def delete(request: Request, job_id: str) -> None:
@@ -207,7 +208,7 @@ def router(
         "/jobs/{job_id}/events",
         summary="Follow a job: server-sent events",
         response_class=StreamingResponse,
-        responses={200: events_response(), 204: {"description": SEEN}, **problem_responses(401, 404, 410, 500)},
+        responses={200: events_response(), 204: {"description": SEEN}, **job_problems()},
     )
     async def follow(request: Request, job_id: str) -> Response:
         found = await find(request, job_id)
