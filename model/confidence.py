@@ -11,8 +11,8 @@ to outside; one that knows the place repeats the label's own slope. Both slopes 
 that falls within less is not asked of samples that cannot show it; of binary labels, l(d - h) - l(d + h) = 1. What the silhouette
 cuts is as sharp as the photo, and where the volume's wall cuts the object the samples end, do not fall, and say 0.
 
-`observed` is 1 where the surface faces the camera and is the first along its column, to within 1.5 voxels: the photo shows it. The
-rest, 0, is inferred: back sides, what parts in front hide, walls along the rays.
+`observed` is 1 where the surface faces the camera and is the first along its column, to within 1.5 voxels: the photo shows it.
+The rest, 0, is inferred: back sides, what parts in front hide, walls along the rays.
 """
 
 from __future__ import annotations

@@ -109,6 +109,13 @@ class Options:
             raise InvalidOption(f"size_axis: expected one of {', '.join(_AXES)}, got {self.size_axis}")
         if self.background not in get_args(Background):
             raise InvalidOption(f"background: expected one of {', '.join(get_args(Background))}, got {self.background}")
+        self.check_camera(self.camera)
+
+    def check_camera(self, camera: CameraChoice) -> None:
+        """Raises InvalidOption for what would have no effect on a camera of this kind."""
+        for name in ("focal_length_px", "distance") if camera == "orthographic" else ():
+            if (given := getattr(self, name)) is not None:
+                raise InvalidOption(f"{name}: expected none for an orthographic camera (camera=pinhole has one), got {given:g}")
 
 
 class Reconstructor:
@@ -204,12 +211,7 @@ class Reconstructor:
     def camera_kind(self, options: Options) -> CameraKind:
         """The camera that unprojects the columns; raises InvalidOption for what would have no effect on it."""
         kind = self.bundle.manifest.camera if options.camera == "auto" else options.camera
-        if kind == "orthographic":
-            for name in ("focal_length_px", "distance"):
-                if (given := getattr(options, name)) is not None:
-                    raise InvalidOption(
-                        f"{name}: expected none for an orthographic camera (camera=pinhole has one), got {given:g}"
-                    )
+        options.check_camera(kind)
         return kind
 
     def encode(self, prepared: PreparedImage, grid: QueryGrid, turns: Turns = AT_ONCE) -> OnnxField:

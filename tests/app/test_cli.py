@@ -11,6 +11,7 @@ import app.cli
 import model.reconstructor
 from app.cli import TRAINING_COMMANDS, main, write_atomically
 from model.errors import BundleError, NoForeground
+from model.runtime.turns import AT_ONCE
 from tests.app.service import FakeReconstructor
 
 
@@ -31,8 +32,12 @@ def loaded(monkeypatch):
         return fake
 
     monkeypatch.setattr(model.reconstructor.Reconstructor, "load", load)
-    reconstruct = fake.reconstruct
-    fake.reconstruct = lambda *arguments, **named: reconstruct(*arguments, **{"cancelled": lambda: False, **named})
+
+    def reconstruct(photo, options, mask, *, stage):
+        prepared = fake.prepare(photo, options, mask)
+        return fake.reconstruct_prepared(prepared, options, stage=stage, turns=AT_ONCE, progress=lambda share: None)
+
+    fake.reconstruct = reconstruct
     return fake
 
 
@@ -65,14 +70,43 @@ def test_the_format_option_overrides_the_extension(loaded, photo_file, tmp_path)
 
 def test_every_option_reaches_the_reconstructor(loaded, photo_file, tmp_path):
     options = ["--resolution", 64, "--level", 0.4, "--keep", "all", "--target-faces", 500, "--size", 0.2, "--size-axis", "depth"]
+    options += ["--smooth", 3, "--camera", "pinhole", "--focal-length-px", 900, "--elevation", -12.5, "--confidence"]
     places = ["--mask", photo_file, "--bundle", tmp_path, "--device", "cpu", "--background", "mask"]
     assert run("reconstruct", photo_file, "-o", tmp_path / "part.glb", *options, *places) == 0
     asked = loaded.asked[0]
     assert asked.options == model.reconstructor.Options(
-        resolution=64, level=0.4, keep="all", target_faces=500, size=0.2, size_axis="depth", background="mask"
+        resolution=64,
+        level=0.4,
+        keep="all",
+        smooth=3,
+        target_faces=500,
+        camera="pinhole",
+        focal_length_px=900,
+        elevation=-12.5,
+        size=0.2,
+        size_axis="depth",
+        confidence=True,
+        background="mask",
     )
     assert asked.mask.shape == (48, 64)
     assert loaded.loads == [(tmp_path, "cpu", None)]
+
+
+def test_a_distance_reaches_the_reconstructor_in_place_of_a_size(loaded, photo_file, tmp_path):
+    assert run("reconstruct", photo_file, "-o", tmp_path / "part.glb", "--distance", 0.7) == 0
+    assert loaded.asked[0].options == model.reconstructor.Options(distance=0.7)
+
+
+@pytest.mark.parametrize("extension", ["obj", "stl"])
+def test_a_format_without_attributes_is_wrong_usage_beside_confidence(loaded, photo_file, tmp_path, capsys, extension):
+    assert run("reconstruct", photo_file, "-o", tmp_path / f"part.{extension}", "--confidence") == 2
+    assert "glb, ply" in " ".join(capsys.readouterr().err.split())
+    assert loaded.asked == []
+
+
+def test_options_that_do_not_fit_together_are_wrong_usage(loaded, photo_file, tmp_path, capsys):
+    assert run("reconstruct", photo_file, "-o", tmp_path / "part.glb", "--camera", "orthographic", "--distance", 1) == 2
+    assert_one_line(capsys, "distance: expected none for an orthographic camera")
 
 
 def assert_one_line(capsys, text):
