@@ -186,21 +186,22 @@ def _check_parity(bundle: ModelBundle, network: OccupancyNetwork, tolerance: flo
 
 
 def _worst_difference(exported: OnnxNetwork, network: OccupancyNetwork, image_size: int) -> float:
-    """Runs the graphs and torch on two images, two grids and several numbers of points; NaN where one of them says NaN."""
+    """Runs the graphs and torch on a picture and on a batch of two, on two grids, at several numbers of points; NaN where one of
+    them says NaN."""
     rng = np.random.default_rng(0)
     worst = []
-    for resolution, count in ((32, 1000), (48, 17)):
+    for pictures, resolution, count in ((1, 32, 1000), (2, 48, 17)):
         grid = QueryGrid(resolution)
         observed = np.ones(grid.shape[:2], np.bool_)
-        image = rng.standard_normal((1, 3, image_size, image_size), dtype=np.float32)
+        images = rng.standard_normal((pictures, 3, image_size, image_size), dtype=np.float32)
         columns = rng.integers(0, observed.size, count)
         depths = rng.uniform(-0.75, 0.75, count).astype(np.float32)
-        with torch.inference_mode():
-            maps = network.encode(torch.from_numpy(image))
-        probability = partial(_probability, network, maps)
-        expected = TorchField(probability, grid, observed, maps[0].device).query(columns, depths)
-        found = exported.encode(image, grid, observed).query(columns, depths)
-        worst.append(np.abs(expected - found).max())
+        for image, plane in zip(images, exported.planes(images, grid), strict=True):
+            with torch.inference_mode():
+                maps = network.encode(torch.from_numpy(image[None]))
+            expected = TorchField(partial(_probability, network, maps), grid, observed, maps[0].device).query(columns, depths)
+            found = exported.field(plane, grid, observed).query(columns, depths)
+            worst.append(np.abs(expected - found).max())
     return float(np.max(worst))
 
 

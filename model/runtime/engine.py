@@ -58,6 +58,11 @@ class Engine:
             self._thread.join()
         self._give_up()
 
+    @property
+    def waiting(self) -> int:
+        """How many pictures wait for the device or have it."""
+        return len(self._waiting)
+
     def turns(self, cancelled: Callable[[], bool] = lambda: False) -> Turns:
         """A new picture's way to the device, for one thread at a time; `cancelled` is asked before each of its calls."""
         return _Flow(self._carry_out, cancelled)

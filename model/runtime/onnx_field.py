@@ -83,7 +83,11 @@ class OnnxNetwork:
 
     def encode(self, image: Float32, grid: QueryGrid, observed: npt.NDArray[np.bool_], turns: Turns = AT_ONCE) -> OnnxField:
         """image (1, 3, S, S) float32, normalised; observed (n_u, n_v) -> the picture's field on `grid`."""
-        return OnnxField(self.decoder, turns.encode(self, image, grid), grid, observed, turns, self.chunk)
+        return self.field(turns.encode(self, image, grid), grid, observed, turns)
+
+    def field(self, plane: Plane, grid: QueryGrid, observed: npt.NDArray[np.bool_], turns: Turns = AT_ONCE) -> OnnxField:
+        """The field of a picture that was encoded on `grid`."""
+        return OnnxField(self.decoder, plane, grid, observed, turns, self.chunk)
 
     def batch_size(self, grid: QueryGrid) -> int:
         """How many pictures `planes` takes at once: 1 where the graph was exported for a single one."""

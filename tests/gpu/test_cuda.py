@@ -4,6 +4,8 @@ python -m pytest -m gpu tests/gpu
 """
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from model.camera import HALF_DEPTH
 from model.field import QueryGrid, query_densely
 from model.image import read_photo
 from model.runtime.bundle import DECODER, DECODER_HALF, ModelBundle, read_bundle, write_bundle
-from model.runtime.onnx_field import CUDA_CHUNKS, OnnxNetwork
+from model.runtime.engine import Engine
+from model.runtime.onnx_field import CUDA_BATCH, CUDA_CHUNKS, OnnxNetwork
 from model.runtime.sessions import CUDA, open_session
 from tests.reference import node_iou
 
@@ -90,10 +93,10 @@ def test_both_sessions_say_that_they_run_on_cuda(on_cuda):
 
 def test_the_plane_stays_on_the_device_and_agrees_with_the_cpu(on_cpu, on_cuda, image):
     grid = QueryGrid(64)
-    plane = on_cuda.encode(image, grid, everywhere(grid)).plane
-    assert plane.device_name().lower() == "cuda"
-    expected = on_cpu.encode(image, grid, everywhere(grid)).plane.numpy()
-    np.testing.assert_allclose(plane.numpy(), expected, rtol=0, atol=TF32_TOLERANCE * np.abs(expected).max())
+    (plane,) = on_cuda.planes(image, grid)
+    assert plane.features.device_name().lower() == "cuda"
+    expected = on_cpu.planes(image, grid)[0].features.numpy()
+    np.testing.assert_allclose(plane.features.numpy(), expected, rtol=0, atol=TF32_TOLERANCE * np.abs(expected).max())
 
 
 def test_the_float32_decoder_agrees_with_the_cpu(bundle, on_cpu, on_cuda, image):
@@ -148,6 +151,25 @@ def test_pictures_do_not_mix(on_cuda, image):
     np.testing.assert_array_equal(second.query(*points), alone[1])
     np.testing.assert_array_equal(first.query(*points), alone[0])
     assert not np.array_equal(*alone)
+
+
+def test_a_batch_through_the_engine_agrees_with_each_picture_alone(on_cuda, image):
+    grid = QueryGrid(64)
+    points = some_points(grid, 20_000)
+    images = [np.ascontiguousarray(np.roll(image, 4 * shift, axis=3)) for shift in range(CUDA_BATCH)]
+    sizes: list[int] = []
+    engine = Engine(observe_batch=sizes.append)
+    with ThreadPoolExecutor(CUDA_BATCH) as pool:
+        fields = [pool.submit(on_cuda.encode, one, grid, everywhere(grid), engine.turns()) for one in images]
+        while engine.waiting < CUDA_BATCH:
+            time.sleep(0.001)
+        engine.start()
+        found = [field.result().query(*points) for field in fields]
+    engine.close()
+    assert sizes == [CUDA_BATCH]
+    for one, answers in zip(images, found, strict=True):
+        alone = on_cuda.encode(one, grid, everywhere(grid)).query(*points)
+        np.testing.assert_allclose(answers, alone, rtol=0, atol=HALF_TOLERANCE)
 
 
 def test_calibration_takes_a_large_chunk(on_cuda):

@@ -1,9 +1,11 @@
 """The exported graphs, column by column, beside the point-wise network in torch."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
@@ -17,7 +19,16 @@ from model.networks.occupancy_network import NetworkConfig, OccupancyNetwork
 from model.runtime import onnx_field, sessions
 from model.runtime.bundle import DECODER, DECODER_HALF, ENCODER, read_bundle
 from model.runtime.calibration import fastest_size
-from model.runtime.onnx_field import CPU_CHUNKS, CUDA_CHUNKS, DEFAULT_CHUNK, OnnxField, OnnxNetwork
+from model.runtime.engine import Engine
+from model.runtime.onnx_field import (
+    CPU_BATCH,
+    CPU_CHUNKS,
+    CUDA_BATCH,
+    CUDA_CHUNKS,
+    DEFAULT_CHUNK,
+    OnnxField,
+    OnnxNetwork,
+)
 from model.runtime.sessions import CPU, CUDA, Session, open_session
 from model.runtime.turns import AtOnce
 from tests import reference
@@ -116,6 +127,50 @@ def test_pictures_do_not_mix(exported, rng):
     np.testing.assert_array_equal(second.query(columns, depths), alone[1])
     np.testing.assert_array_equal(first.query(columns, depths), alone[0])
     assert not np.array_equal(*alone)
+
+
+def test_on_a_cpu_a_batch_changes_no_bit(exported, rng):
+    """Neither of a plane nor of what the decoder makes of it."""
+    grid = QueryGrid(32)
+    columns, depths, _ = random_points(grid, 500, rng)
+    images = rng.standard_normal((3, 3, 64, 64), dtype=np.float32) * np.float32(3)
+    planes = exported.planes(images, grid)
+    features = planes[0].features.numpy()
+    assert features.shape == (3 * 33 * 33, 32)
+    assert [plane.first for plane in planes] == [0, 33 * 33, 2 * 33 * 33]
+    for image, plane in zip(images, planes, strict=True):
+        (alone,) = exported.planes(image[None], grid)
+        assert plane.features is planes[0].features
+        np.testing.assert_array_equal(features[plane.first : plane.first + 33 * 33], alone.features.numpy())
+        found, expected = (exported.field(one, grid, everywhere(grid)).query(columns, depths) for one in (plane, alone))
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_batches_are_bounded_by_the_device_and_by_memory(exported, monkeypatch):
+    assert exported.batch_size(QueryGrid(32)) == CPU_BATCH
+    monkeypatch.setattr(onnx_field, "BATCH_COLUMNS", 2 * 33 * 33)
+    assert [exported.batch_size(QueryGrid(resolution)) for resolution in (30, 32, 34, 64)] == [2, 2, 1, 1]
+    monkeypatch.undo()
+    on_cuda = dataclasses.replace(exported, encoder=dataclasses.replace(exported.encoder, provider=CUDA))
+    assert [on_cuda.batch_size(QueryGrid(resolution)) for resolution in (32, 256, 512)] == [CUDA_BATCH, CUDA_BATCH, 3]
+
+
+def test_a_graph_of_a_bundle_before_batches_takes_one_picture(exported, tiny_bundle, image, tmp_path):
+    graph = onnx.load(tiny_bundle / ENCODER)
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    onnx.save(graph, tmp_path / ENCODER)
+    old = dataclasses.replace(exported, encoder=open_session(tmp_path / ENCODER, "cpu", threads=1))
+    grid = QueryGrid(32)
+    assert old.batch_size(grid) == 1
+    np.testing.assert_array_equal(old.planes(image, grid)[0].features.numpy(), exported.planes(image, grid)[0].features.numpy())
+    sizes: list[int] = []
+    engine = Engine(observe_batch=sizes.append)
+    with ThreadPoolExecutor(2) as threads:
+        futures = [threads.submit(engine.turns().encode, old, image, grid) for _ in range(2)]
+        engine.start()
+        assert [future.result().first for future in futures] == [0, 0]
+    engine.close()
+    assert sizes == [1, 1]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, DEFAULT_CHUNK - 1, DEFAULT_CHUNK + 1, 2 * DEFAULT_CHUNK])

@@ -204,6 +204,23 @@ def test_graphs_that_disagree_with_torch_are_no_bundle(tiny_checkpoint, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_graph_that_mixes_the_pictures_of_a_batch_is_no_bundle(tiny_checkpoint, tmp_path, monkeypatch):
+    """Right for one picture, and for the first of two. The tiny network sees one ball in all pictures, so the graph is made to
+    see them better."""
+
+    class Mixing(graphs.EncoderGraph):
+        def forward(self, image, lateral):
+            return super().forward(image[:1].expand_as(image), lateral)
+
+    state = load_checkpoint(tiny_checkpoint)
+    state["network"]["decoder.first.weight"][:, :-3] *= 50
+    save_checkpoint(tmp_path / "seeing.pt", {name: value for name, value in state.items() if name != "format"})
+    monkeypatch.setattr(graphs, "EncoderGraph", Mixing)
+    with pytest.raises(TrainingError, match=r"expected the graphs to agree with torch to 0\.0001 in probability, found "):
+        export_bundle(tmp_path / "seeing.pt", tmp_path / "bundle", CARD)
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_half_storage_that_costs_too_much_is_no_bundle(tiny_checkpoint, tiny_bundle, tmp_path, monkeypatch):
     exact = {file: (tiny_bundle / file).read_bytes() for file in (ENCODER, DECODER)}
     monkeypatch.setattr(export, "_files", lambda network, image_size, half: exact)
