@@ -2,6 +2,7 @@
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 20.0
@@ -30,6 +31,16 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         self._await_head()
         super().on_response_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """The answer to what is no HTTP. In the middle of a body the application must not answer too: Uvicorn would raise."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()  # it has had its answer
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
