@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from io import BytesIO
 from typing import Literal, cast
 
@@ -28,15 +29,24 @@ OUTLINE_SIZE = 256  # pixels along the side of a prepared silhouette
 VISIBLE_COVERAGE = 8 / 255  # a pixel with less of the object in it does not count for the silhouette box
 FULL_FRAME_DIAGONAL = 43.2666  # millimetres, to which EXIF's FocalLengthIn35mmFilm refers
 
-# Pillow's own classes, chosen by signature: `Image.open` would judge the size by its own limit, with a warning, before ours.
+
+def _heic(data: BytesIO) -> ImageFile.ImageFile:
+    """The class of pi-heif, which is an extra. It obeys the container's own rotation and says so by an EXIF orientation of 1."""
+    image: ImageFile.ImageFile = import_module("pi_heif").HeifImageFile(data)
+    return image
+
+
+# Classes of Pillow's kind, chosen by signature: `Image.open` would judge the size by its own limit, with a warning, before ours.
 DECODERS: tuple[tuple[Callable[[bytes], bool], Callable[[BytesIO], ImageFile.ImageFile]], ...] = (
     (lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"), PngImagePlugin.PngImageFile),
     (lambda head: head.startswith(b"\xff\xd8\xff"), JpegImagePlugin.JpegImageFile),
     (lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP", WebPImagePlugin.WebPImageFile),
     (lambda head: head.startswith(b"BM"), BmpImagePlugin.BmpImageFile),
     (lambda head: head[:4] in (b"II*\x00", b"MM\x00*"), TiffImagePlugin.TiffImageFile),
+    (lambda head: head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1"), _heic),
 )
-ACCEPTED = "PNG, JPEG, WebP, BMP or TIFF"
+ACCEPTED = "PNG, JPEG, WebP, BMP, TIFF or HEIC"
+HEIC_HINT = "reading HEIC takes pip install 'monotwin[heic]'"
 
 EXIF_ORIENTATION, EXIF_IFD, EXIF_FOCAL_LENGTH_35MM = 0x0112, 0x8769, 0xA405
 UPRIGHT_BY_ORIENTATION = {
@@ -110,7 +120,7 @@ class PreparedImage:
 
 
 def read_photo(data: bytes, max_pixels: int = MAX_PIXELS) -> Photo:
-    """A PNG, JPEG, WebP, BMP or TIFF file, turned upright; of an animation, the first frame."""
+    """A PNG, JPEG, WebP, BMP, TIFF or HEIC file, turned upright; of an animation, the first frame."""
     return _decode(data, max_pixels, what="image")
 
 
@@ -240,18 +250,25 @@ def _decode(data: bytes, max_pixels: int, what: str) -> Photo:
         raise UnsupportedImage(f"{what}: expected a {ACCEPTED} file, got {_describe(data)}")
     try:
         image = decoder(BytesIO(data))
-        width, height = image.size
-        if width * height > max_pixels:
-            raise ImageTooLarge(f"{what}: expected at most {max_pixels:,} pixels, got {width}x{height} = {width * height:,}")
+        _check_size(image, max_pixels, what)
         image.load()
+        _check_size(image, max_pixels, what)  # HEIC's header may tell another size than the picture in it
         upright, focal_length_px = _upright(image)
         return Photo(*_colour_and_alpha(upright), focal_length_px)
     except UnreadableImage:
         raise
+    except ModuleNotFoundError as error:
+        raise UnsupportedImage(f"{what}: expected a {ACCEPTED} file, got {_describe(data)}; {HEIC_HINT}") from error
     except Image.DecompressionBombError as error:  # WebP's decoder and TIFF tiles, before their size is known here
         raise ImageTooLarge(f"{what}: expected at most {max_pixels:,} pixels, got more: {error}") from error
     except Exception as error:  # decoders raise whatever their parsing trips over: hostile bytes are no fault of ours
         raise UnreadableImage(f"{what}: expected a complete {ACCEPTED} file, got {len(data):,} bytes: {error}") from error
+
+
+def _check_size(image: Image.Image, max_pixels: int, what: str) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageTooLarge(f"{what}: expected at most {max_pixels:,} pixels, got {width}x{height} = {width * height:,}")
 
 
 def _describe(data: bytes) -> str:

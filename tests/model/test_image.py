@@ -3,9 +3,11 @@
 import contextlib
 import io
 import struct
+import sys
 import tracemalloc
 import weakref
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,7 +148,7 @@ def test_damaged_exif_does_not_cost_the_photo():
     [
         (b"hello", "text"),
         (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0mif1avif", "AVIF"),
         (encoded(COLOUR, "GIF"), "GIF"),
         (b"%PDF-1.7", "PDF"),
         (bytes(range(200)), "00 01 02"),
@@ -154,7 +156,7 @@ def test_damaged_exif_does_not_cost_the_photo():
     ],
 )
 def test_what_is_no_photo_is_named_beside_what_is_read(content, found):
-    with pytest.raises(UnsupportedImage, match=f"expected a PNG, JPEG, WebP, BMP or TIFF file, got .*{found}"):
+    with pytest.raises(UnsupportedImage, match=f"expected a PNG, JPEG, WebP, BMP, TIFF or HEIC file, got .*{found}"):
         read_photo(content)
 
 
@@ -177,6 +179,72 @@ def test_damaged_bytes_give_a_photo_or_an_unreadable_image(file_format):
             damaged[position] = rng.integers(256)
         with contextlib.suppress(UnreadableImage):
             assert read_photo(bytes(damaged), max_pixels=100_000).rgb.ndim == 3
+
+
+HEIC = Path(__file__).parent / "heic"  # pi-heif only reads; README.md there says how they were made
+
+
+@pytest.fixture
+def heic_reader():
+    return pytest.importorskip("pi_heif")
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 7])
+def test_a_heic_photo_is_turned_upright_once_and_tells_its_focal_length(heic_reader, orientation):
+    """As phones write them: the container's rotation and EXIF's orientation both say how the picture is to be turned."""
+    photo = read_photo((HEIC / f"blocks-{orientation}.heic").read_bytes())
+    expected = np.kron(BLOCKS[::8, ::8], np.ones((32, 32, 1), int))
+    assert photo.rgb.shape == expected.shape
+    assert np.abs(photo.rgb.astype(int) - expected).mean() < 3
+    assert photo.alpha is None
+    assert photo.focal_length_px == pytest.approx(26 * np.hypot(128, 96) / 43.2666, rel=1e-3)
+
+
+def test_alpha_of_a_heic_file_is_kept(heic_reader):
+    photo = read_photo((HEIC / "alpha.heic").read_bytes())
+    assert photo.alpha is not None
+    np.testing.assert_allclose(photo.alpha.astype(int), np.tile(np.linspace(0, 255, 128), (96, 1)), atol=4)
+
+
+def test_too_many_pixels_of_a_heic_file_are_refused_from_its_header(heic_reader, monkeypatch):
+    content = (HEIC / "blocks-1.heic").read_bytes()
+    assert read_photo(content, max_pixels=128 * 96).rgb.shape == (96, 128, 3)
+    monkeypatch.setattr(heic_reader.HeifImageFile, "load", lambda image: pytest.fail("decoded"))
+    with pytest.raises(ImageTooLarge, match="at most 12,287 pixels, got 128x96"):
+        read_photo(content, max_pixels=128 * 96 - 1)
+    size, huge = struct.pack(">II", 128, 96), struct.pack(">II", 10_000, 6_000)
+    assert content.count(size) == 1
+    with pytest.raises(ImageTooLarge, match="at most 50,000,000 pixels, got 10000x6000"):
+        read_photo(content.replace(size, huge))
+
+
+def test_a_picture_larger_than_its_heic_header_says_is_refused_too(heic_reader):
+    content = (HEIC / "blocks-1.heic").read_bytes()
+    with pytest.raises(UnreadableImage):
+        read_photo(content.replace(struct.pack(">II", 128, 96), struct.pack(">II", 12, 9)), max_pixels=1000)
+
+
+def test_a_heic_file_cut_or_damaged_gives_a_photo_or_an_unreadable_image(heic_reader):
+    content = (HEIC / "blocks-6.heic").read_bytes()
+    for length in range(12, len(content) * 3 // 4, 37):
+        with pytest.raises(UnreadableImage):
+            read_photo(content[:length])
+    rng = np.random.default_rng(1)
+    for _ in range(60):
+        damaged = bytearray(content)
+        for position in rng.integers(12, len(content), 6):
+            damaged[position] = rng.integers(256)
+        with contextlib.suppress(UnreadableImage):
+            assert read_photo(bytes(damaged), max_pixels=100_000).rgb.ndim == 3
+
+
+@pytest.mark.parametrize("what", ["image", "mask"])
+def test_without_its_extra_a_heic_file_is_unsupported_and_the_extra_named(monkeypatch, what):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)  # its import fails
+    content = (HEIC / "blocks-1.heic").read_bytes()
+    read = read_photo if what == "image" else lambda content: read_mask(content, Photo(BLOCKS))
+    with pytest.raises(UnsupportedImage, match=rf"^{what}: expected .* got an HEIC.*pip install 'monotwin\[heic\]'"):
+        read(content)
 
 
 def test_colours_that_cannot_be_converted_are_unreadable(monkeypatch):
