@@ -43,6 +43,7 @@ const drop = at("drop");
 for (const kind of ["dragover", "dragleave", "drop"]) {
   // Anywhere on the page: a photo that misses the field would replace the page.
   document.addEventListener(kind, (event) => {
+    if (event.target.name === "mask") return; // that field takes its own
     event.preventDefault();
     drop.classList.toggle("over", kind === "dragover");
     if (kind === "drop") choose(event.dataTransfer.files[0]);
@@ -70,6 +71,7 @@ function fieldsOf() {
 async function waiting(work) {
   running?.abort();
   const mine = (running = new AbortController());
+  if (at("key").value) apiKey.set(at("key").value);
   const begin = performance.now();
   const tick = () => (at("elapsed").textContent = `${((performance.now() - begin) / 1000).toFixed(1)} s`);
   const clock = setInterval(tick, 100);
@@ -79,6 +81,8 @@ async function waiting(work) {
   at("said").textContent = "Working.";
   try {
     await work(mine.signal);
+    at("key-field").hidden = true;
+    at("key").value = "";
   } catch (error) {
     if (error.name !== "AbortError") showProblem(error);
     else at("said").textContent = "Cancelled.";
@@ -96,7 +100,6 @@ function setBusy(busy) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (at("key").value) apiKey.set(at("key").value);
   if (!photo) {
     showProblem(new Problem({ title: "No photo yet", detail: "Choose one, drop it on the page, or paste it." }));
     at("choose").focus();
@@ -112,7 +115,6 @@ form.addEventListener("submit", (event) => {
     const fields = fieldsOf();
     const { buffer, stages } = await reconstruct(fields, MEDIA_TYPES.glb, signal);
     made = { fields, buffer };
-    at("key-field").hidden = true;
     show(readGlb(buffer), stages);
   });
 });
@@ -149,7 +151,6 @@ function show(mesh, stages) {
       coverage < LOW_COVERAGE ? "Low: parts of the object are missing." : "",
     ],
     facts.bundle && ["Bundle", facts.bundle],
-    ["Seconds", seconds.toFixed(2), longest.join(", ")],
   ].filter(Boolean);
   at("facts").replaceChildren(
     ...entries.map(([term, value, remark]) => {
@@ -159,6 +160,7 @@ function show(mesh, stages) {
       return entry;
     }),
   );
+  at("timing").textContent = `${seconds.toFixed(2)} s: ${longest.join(", ")}`;
   at("outcome").hidden = false;
   labelDownload();
   const words = `A mesh of ${number(mesh.indices.length / 3, 12)} faces, ${size}.`;
