@@ -23,6 +23,7 @@ from app import problems
 from app.errors import RateLimited, ServiceError, Unauthorized
 from app.keys import Key, find_key, read_keys
 from app.settings import Settings
+from app.telemetry import record_of
 from model.errors import MonotwinError
 
 OPEN_PATHS = ("/", "/docs", "/metrics", "/openapi.json")
@@ -119,12 +120,13 @@ class AccessMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             try:
-                scope[CLIENT] = self._admit(scope)
+                client = scope[CLIENT] = self._admit(scope)
             except ServiceError as error:
                 problem, request = problems.problem_for(error), Request(scope)
                 answer = problems.problem_response(request, problem, str(error), headers=dict(error.headers()))
                 await answer(scope, receive, send)
                 return
+            record_of(scope).client = client.name
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Client:
@@ -163,8 +165,9 @@ def _authenticate(keys: tuple[Key, ...], headers: Headers) -> Key:
 
 
 def _is_local(scope: Scope) -> bool:
-    """Whether the request comes from this machine, and not from a page that its browser shows (those send an Origin)."""
-    return scope.get("client") is not None and is_loopback(scope["client"][0]) and "origin" not in Headers(scope=scope)
+    """Whether the request comes from this machine, not from a page that its browser shows, and not through a proxy."""
+    passed_on = {"origin", "forwarded", "x-forwarded-for", "x-real-ip", "via"} & set(Headers(scope=scope))
+    return scope.get("client") is not None and is_loopback(scope["client"][0]) and not passed_on
 
 
 def is_loopback(host: str) -> bool:

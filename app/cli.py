@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 import typer
 from rich.markup import escape
 
+from app import keys_command
+
 if TYPE_CHECKING:
     from app.settings import Settings
 
@@ -19,6 +21,7 @@ TRAINING_COMMANDS = ("data", "train", "export", "evaluate", "report", "train-bou
 TRAINING_HINT = "training needs more packages: pip install 'monotwin[train]'"
 SERVING_HINT = "reconstruction needs ONNX Runtime: pip install 'monotwin[cpu]' or 'monotwin[gpu]'"
 FAILURE, USAGE = 1, 2  # exit codes
+ANSWER_SECONDS = 5  # for answers to be sent after the work is done
 
 Device = Annotated[Literal["auto", "cuda", "cpu"] | None, typer.Option(help="Where the network runs; MONOTWIN_DEVICE, or auto.")]
 BundleFolder = Annotated[Path | None, typer.Option("--bundle", help="Bundle folder; MONOTWIN_BUNDLE, or the packaged one.")]
@@ -37,6 +40,7 @@ def build() -> typer.Typer:
     bundle = typer.Typer(help="Look at exported networks.", no_args_is_help=True)
     bundle.command("show")(show_bundle)
     app.add_typer(bundle, name="bundle")
+    keys_command.register(app)
     register_installed(app)
     return app
 
@@ -99,23 +103,28 @@ def serve(
 
     import uvicorn
 
+    from app.connections import Connection
     from app.main import create_app
+    from app.server import Server
     from app.telemetry import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.deadline_seconds) + 1,
+        timeout_graceful_shutdown=ANSWER_SECONDS,
     )
+    Server(config, app.state.operations, settings.drain_seconds).run()
 
 
 def reconstruct(
-    photo: Annotated[Path, typer.Argument(help="The photo: PNG, JPEG, WebP, BMP or TIFF.")],
+    photo: Annotated[Path, typer.Argument(help="The photo: PNG, JPEG, WebP, BMP, TIFF; HEIC with its extra.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The mesh; its extension chooses the format.")],
     mask: Annotated[Path | None, typer.Option(help="Image of the photo's size, bright where the object is.")] = None,
     resolution: Annotated[int, typer.Option(help="Cells along the image's side: 32 to 512, a multiple of 8.")] = 256,
@@ -124,9 +133,21 @@ def reconstruct(
         str | None, typer.Option("--format", help="glb, obj, stl or ply; by default the output's extension.")
     ] = None,
     keep: Annotated[Literal["largest", "all"], typer.Option(help="Connected components to keep.")] = "largest",
+    smooth: Annotated[int, typer.Option(help="Passes of Taubin's smoothing, 0 to 50.")] = 0,
     target_faces: Annotated[int | None, typer.Option(help="Simplify to at most this many triangles.")] = None,
+    camera: Annotated[
+        Literal["auto", "orthographic", "pinhole"], typer.Option(help="Camera of the photo; auto: the bundle's kind.")
+    ] = "auto",
+    focal_length_px: Annotated[
+        float | None, typer.Option(help="Focal length in pixels of the upright photo; by default EXIF's.")
+    ] = None,
+    elevation: Annotated[float, typer.Option(help="Degrees the camera looks down; the mesh is set upright.")] = 0.0,
     size: Annotated[float | None, typer.Option(help="Real size along --size-axis, in metres.")] = None,
     size_axis: Annotated[Literal["width", "height", "depth"], typer.Option(help="What --size measures.")] = "height",
+    distance: Annotated[
+        float | None, typer.Option(help="Metres from the camera to the object's middle, in place of --size.")
+    ] = None,
+    confidence: Annotated[bool, typer.Option(help="Write what is sure and what the photo shows; glb and ply only.")] = False,
     background: Annotated[Literal["auto", "alpha", "mask", "none"], typer.Option(help="What separates the object.")] = "auto",
     bundle: BundleFolder = None,
     device: Device = None,
@@ -141,13 +162,24 @@ def reconstruct(
     name = file_format or output.suffix.removeprefix(".").lower()
     if name not in FORMATS:
         raise typer.BadParameter(f"expected one of {', '.join(FORMATS)}, found '{name}'", param_hint="--format or --output")
+    if confidence and not FORMATS[name].holds_vertex_attributes:
+        able = ", ".join(name for name, entry in FORMATS.items() if entry.holds_vertex_attributes)
+        raise typer.BadParameter(
+            f"expected a format that holds vertex attributes ({able}), found '{name}'", param_hint="--confidence"
+        )
     options = Options(
         resolution=resolution,
         level=level,
         keep=keep,
+        smooth=smooth,
         target_faces=target_faces,
+        camera=camera,
+        focal_length_px=focal_length_px,
+        elevation=elevation,
         size=size,
         size_axis=size_axis,
+        distance=distance,
+        confidence=confidence,
         background=background,
     )
     seconds: dict[str, float] = {}

@@ -1,20 +1,37 @@
-"""Alive: the process answers. Ready: the reconstructor is loaded and warm."""
+"""Alive: the process answers. Ready: the bundles are loaded and warm."""
+
+from enum import Enum
 
 from fastapi import APIRouter
 
 from app import __version__
 from app.errors import NotReady
+from app.library import Library
+from app.scheduler import Scheduler
 from app.schemas import BundleIdentity, Liveness, Readiness, problem_responses
-from app.worker import ServiceState, Worker
-
-REASONS = {
-    ServiceState.STARTING: "the bundle is being loaded and warmed up",
-    ServiceState.DRAINING: "the service is shutting down",
-}
 
 
-def router(worker: Worker) -> APIRouter:
-    """Both routes, bound to the worker they ask."""
+class ServiceState(Enum):
+    """starting -> ready | failed; ready <-> busy; each of them -> draining."""
+
+    STARTING = "starting"
+    READY = "ready"
+    BUSY = "busy"  # as many wait as may wait: the next one is turned away
+    FAILED = "failed"
+    DRAINING = "draining"
+
+
+def state_of(library: Library, scheduler: Scheduler) -> ServiceState:
+    """The state that the parts of the service amount to."""
+    if scheduler.draining:
+        return ServiceState.DRAINING
+    if library.default is None:
+        return ServiceState.STARTING if library.failure is None else ServiceState.FAILED
+    return ServiceState.BUSY if scheduler.is_full else ServiceState.READY
+
+
+def router(library: Library, scheduler: Scheduler) -> APIRouter:
+    """Both routes, bound to what they ask."""
     routes = APIRouter(prefix="/health", tags=["health"])
 
     @routes.get("/live", summary="Whether the process answers")
@@ -23,15 +40,19 @@ def router(worker: Worker) -> APIRouter:
 
     @routes.get("/ready", summary="Whether a photo would be taken now", responses=problem_responses(503))
     async def ready() -> Readiness:
-        state, reconstructor = worker.state, worker.reconstructor
-        if state not in (ServiceState.READY, ServiceState.BUSY) or reconstructor is None:
-            raise NotReady(REASONS.get(state, worker.failure or "unknown"), state.value)
-        bundle = reconstructor.bundle
+        state, default = state_of(library, scheduler), library.default
+        if default is None or state is ServiceState.DRAINING:
+            reasons = {
+                ServiceState.STARTING: "the bundles are being loaded and warmed up",
+                ServiceState.DRAINING: "the service is shutting down",
+            }
+            raise NotReady(reasons.get(state, library.failure or "unknown"), state.value)
+        bundle = default.bundle
         return Readiness(
             state="busy" if state is ServiceState.BUSY else "ready",
             bundle=BundleIdentity(name=bundle.name, version=bundle.version, sha256=bundle.sha256),
-            provider=reconstructor.provider,
-            reason=reconstructor.provider_reason,
+            provider=default.provider,
+            reason=default.provider_reason,
         )
 
     return routes

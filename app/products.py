@@ -100,9 +100,7 @@ def make(
         )
 
 
-def _prepare(
-    reconstructor: Reconstructor, image: bytes, mask: bytes | None, options: Options, max_pixels: int
-) -> PreparedImage:
+def _prepare(reconstructor: Reconstructor, image: bytes, mask: bytes | None, options: Options, max_pixels: int) -> PreparedImage:
     """A function of its own, so that the decoded photo is gone when the query begins."""
     photo = read_photo(image, max_pixels)
     return reconstructor.prepare(photo, options, None if mask is None else read_mask(mask, photo, max_pixels))

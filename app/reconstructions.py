@@ -1,36 +1,28 @@
-"""`POST /reconstruct`: image in, mesh out."""
+"""`POST /reconstruct`: image in, mesh out; a job when the client prefers one."""
 
 import hashlib
+import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from app.errors import NotAcceptable
+from app.jobs.bodies import accepted_response
+from app.library import Library
+from app.preferences import preferences
+from app.products import Order, Product, make
+from app.scheduler import Scheduler
 from app.schemas import TEXT_FIELDS, ReconstructionForm, mesh_response, problem_responses, request_body
 from app.settings import Settings
-from app.telemetry import StageSeconds, record_of
+from app.telemetry import record_of
 from app.uploads import Upload, read_upload
-from app.worker import Worker
-from model.formats import FORMATS, Format
-from model.image import read_mask, read_photo
-from model.reconstructor import Options, Reconstructor
-from model.runtime.turns import AtOnce
+from model.runtime.turns import Turns
 
-DEFAULT_FORMAT = "glb"
+AcceptJob = Callable[[Request, Upload, Order], Awaitable[Response]]
 
 
-@dataclass(frozen=True)
-class MeshFile:
-    """A written mesh: its bytes and their SHA-256 in hexadecimal."""
-
-    content: bytes
-    sha256: str
-
-
-def router(settings: Settings, worker: Worker) -> APIRouter:
+def router(settings: Settings, library: Library, scheduler: Scheduler, accept_job: AcceptJob) -> APIRouter:
     """The route, bound to what it needs."""
     routes = APIRouter(tags=["reconstruction"])
 
@@ -39,83 +31,71 @@ def router(settings: Settings, worker: Worker) -> APIRouter:
         summary="Turn one photo into one mesh",
         openapi_extra={"requestBody": request_body()},
         response_class=Response,
-        responses={200: mesh_response(), **problem_responses(400, 406, 413, 415, 422, 500, 503, 504)},
+        responses={
+            200: mesh_response(),
+            202: accepted_response(),
+            **problem_responses(400, 401, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504),
+        },
     )
     async def reconstruct(request: Request) -> Response:
-        stages = record_of(request.scope).stages
-        worker.check_free()
-        with stages("receive"):
-            upload = await read_upload(request, TEXT_FIELDS, settings.max_upload_bytes)
-        form = ReconstructionForm.parse(upload.fields)
-        chosen = FORMATS[form.format] if form.format else acceptable_format(request.headers.get("Accept", "*/*"))
-        options = form.options()
+        record = record_of(request.scope)
+        preferred = preferences(request.headers)
+        library.select(None)
+        scheduler.check_open() if preferred.respond_async else scheduler.check_free()
+        with record.stages("receive"):
+            upload = await read_upload(request, TEXT_FIELDS, max_bytes=settings.max_upload_bytes, seconds=settings.upload_seconds)
+        order = Order.of(ReconstructionForm.parse(upload.fields), request.headers.get("Accept", "*/*"))
+        reconstructor = library.select(order.form.bundle)
+        record.bundle = reconstructor.bundle.name
+        if preferred.respond_async:
+            return await accept_job(request, upload, order)
         received = time.perf_counter()
 
-        def work(reconstructor: Reconstructor, cancelled: Callable[[], bool]) -> MeshFile:
-            stages.add("queue", time.perf_counter() - received)
-            return make_mesh(reconstructor, upload, options, chosen, settings.max_pixels, stages, cancelled)
+        def work(turns: Turns) -> Product:
+            record.stages.add("queue", time.perf_counter() - received)
+            return make(reconstructor, upload.image, upload.mask, order, settings.max_pixels, stages=record.stages, turns=turns)
 
-        mesh_file = await worker.run(work, gone=partial(_client_gone, request))
-        return Response(
-            mesh_file.content,
-            media_type=chosen.media_type,
-            headers={
-                "Server-Timing": stages.server_timing(),
-                "Content-Disposition": f'attachment; filename="part{chosen.extension}"',
-                "ETag": f'"{mesh_file.sha256}"',
-            },
+        product = await scheduler.run(
+            work,
+            gone=partial(_client_gone, request),
+            seconds=math.inf if preferred.wait_seconds is None else preferred.wait_seconds,
+            large=order.is_large,
         )
+        return _answer(product, {"Server-Timing": record.stages.server_timing()})
 
     return routes
 
 
-def make_mesh(
-    reconstructor: Reconstructor,
-    upload: Upload,
-    options: Options,
-    chosen: Format,
-    max_pixels: int,
-    stages: StageSeconds,
-    cancelled: Callable[[], bool],
-) -> MeshFile:
-    """Decode, reconstruct and write: everything that computes, in the worker's thread."""
-    with stages("prepare"):
-        photo = read_photo(upload.image, max_pixels)
-        mask = None if upload.mask is None else read_mask(upload.mask, photo, max_pixels)
-    mesh = reconstructor.reconstruct(photo, options, mask, stage=stages, turns=AtOnce(cancelled))
-    with stages("write"):
-        content = chosen.write(mesh)
-        return MeshFile(content, hashlib.sha256(content).hexdigest())
+def _answer(product: Product, headers: dict[str, str]) -> Response:
+    """The mesh alone, or together with the pictures that were ordered with it."""
+    name = f"part{product.format.extension}"
+    if product.mask is None and product.preview is None:
+        tag = {"ETag": f'"{product.sha256}"', "Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(product.mesh, media_type=product.format.media_type, headers={**headers, **tag})
+    pictures = {"mask": product.mask, "preview": product.preview}
+    parts = [("mesh", name, product.format.media_type, product.mesh)]
+    parts += [(kind, f"{kind}.png", "image/png", content) for kind, content in pictures.items() if content is not None]
+    boundary = hashlib.sha256(
+        b"".join(content for *_, content in parts)
+    ).hexdigest()  # of the content alone, so that bytes stay equal
+    tag = {"ETag": f'"{boundary}"'}
+    return Response(
+        _multipart(parts, boundary), headers={**headers, **tag, "Content-Type": f"multipart/mixed; boundary={boundary}"}
+    )
 
 
-def acceptable_format(accept: str) -> Format:
-    """The format that an Accept header likes best; between equals the first of `FORMATS`."""
-    ranges = [_media_range(entry) for entry in accept.split(",") if entry.strip()] or [("*/*", 1.0)]
-
-    def quality(media_type: str) -> float:
-        family = media_type.split("/")[0] + "/*"
-        for pattern in (media_type, family, "*/*"):  # the most specific range decides (RFC 9110, 12.5.1)
-            liked = [q for name, q in ranges if name == pattern]
-            if liked:
-                return max(liked)
-        return 0.0
-
-    candidates = [FORMATS[DEFAULT_FORMAT], *(entry for name, entry in FORMATS.items() if name != DEFAULT_FORMAT)]
-    best = max(candidates, key=lambda entry: quality(entry.media_type))
-    if quality(best.media_type) <= 0:
-        offered = ", ".join(entry.media_type for entry in candidates)
-        raise NotAcceptable(f"Accept: expected one of {offered}, found {accept}")
-    return best
-
-
-def _media_range(entry: str) -> tuple[str, float]:
-    """`model/stl; q=0.5` -> (`model/stl`, 0.5); a quality that is no number counts as 0."""
-    name, *parameters = (part.strip().lower() for part in entry.split(";"))
-    quality = next((value for key, _, value in (p.partition("=") for p in parameters) if key.strip() == "q"), "1")
-    try:
-        return name, float(quality)
-    except ValueError:
-        return name, 0.0
+def _multipart(parts: list[tuple[str, str, str, bytes]], boundary: str) -> bytes:
+    """(name, file name, media type, content) of each part -> a body as RFC 2046 has it."""
+    body = bytearray()
+    for name, filename, media_type, content in parts:
+        body += (
+            f"--{boundary}\r\nContent-Type: {media_type}\r\n"
+            f'Content-Disposition: attachment; name="{name}"; filename="{filename}"\r\n'
+            f"Content-Length: {len(content)}\r\n\r\n"
+        ).encode("ascii")
+        body += content + b"\r\n"
+    body += f"--{boundary}--\r\n".encode("ascii")
+    return bytes(body)
 
 
 async def _client_gone(request: Request) -> None:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -142,7 +143,8 @@ class Scheduler:
             self._leave(ticket)
             raise
         begun = self._clock()
-        future: Future[Result] = self._pool.submit(work, self._engine.turns(cancelled))
+        # With the context, in which logs find the request's id.
+        future: Future[Result] = self._pool.submit(copy_context().run, work, self._engine.turns(cancelled))
         # The slot is free when the thread is, which may be a while after its client was given up.
         future.add_done_callback(lambda _: _tell(loop, partial(self._leave, ticket, begun)))
         return await asyncio.wrap_future(future)

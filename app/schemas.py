@@ -177,8 +177,11 @@ def mesh_response() -> dict[str, Any]:
     """OpenAPI of a mesh in each format, with its headers."""
     text = {"schema": {"type": "string"}}
     return {
-        "description": "The mesh.",
-        "content": {entry.media_type: {"schema": {"type": "string", "format": "binary"}} for entry in FORMATS.values()},
+        "description": "The mesh; with `include`, a body of several parts: mesh, mask and preview.",
+        "content": {
+            media_type: {"schema": {"type": "string", "format": "binary"}}
+            for media_type in (*(entry.media_type for entry in FORMATS.values()), "multipart/mixed")
+        },
         "headers": {
             "Server-Timing": {"description": "Milliseconds of each stage.", **text},
             "X-Request-ID": {"description": "The request's id, the client's own if it sent one.", **text},

@@ -4,9 +4,21 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from types import FrameType
+from typing import Protocol
 
 import structlog
 import uvicorn
+
+
+class Operations(Protocol):
+    """What the server has done to the application that it serves."""
+
+    async def drain(self) -> None:
+        """Refuses what is new, ends when all that was taken is finished."""
+
+    async def reload(self) -> None:
+        """Reads the bundles anew."""
+
 
 log = structlog.stdlib.get_logger("monotwin.server")
 
@@ -14,23 +26,20 @@ log = structlog.stdlib.get_logger("monotwin.server")
 class Server(uvicorn.Server):
     """Uvicorn with a drain before its end, so that it ends with exit code 0.
 
-    SIGTERM and SIGINT: `drain()` is awaited, at most `drain_seconds`, while the port still answers: /health/ready says
+    SIGTERM and SIGINT: `operations.drain()` is awaited, at most `drain_seconds`, while the port still answers: /health/ready says
     `draining`, new work is refused with a 503. Then connections are closed. A second signal ends it at once.
-    SIGHUP: `reload()` is awaited; what it raises is logged.
+    SIGHUP: `operations.reload()` is awaited; what it raises is logged.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
-        *,
-        drain: Callable[[], Awaitable[None]],
+        operations: Operations,
         drain_seconds: float,
-        reload: Callable[[], Awaitable[object]],
     ) -> None:
         super().__init__(config)
-        self._drain = drain
+        self._operations = operations
         self._drain_seconds = drain_seconds
-        self._reload = reload
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -57,7 +66,7 @@ class Server(uvicorn.Server):
     async def _stop(self) -> None:
         log.info("draining", seconds=self._drain_seconds)
         try:
-            await asyncio.wait_for(self._drain(), self._drain_seconds)
+            await asyncio.wait_for(self._operations.drain(), self._drain_seconds)
         except TimeoutError:
             log.warning("drained only in part", seconds=self._drain_seconds)
         except Exception:
@@ -66,6 +75,6 @@ class Server(uvicorn.Server):
 
     async def _reload_logged(self) -> None:
         try:
-            await self._reload()
+            await self._operations.reload()
         except Exception:
             log.exception("reload failed; what was served before is served on")

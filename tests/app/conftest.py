@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,11 @@ def plain_logs() -> Iterator[None]:
 
 
 @pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     """Small limits, and nothing of the environment that the tests run in."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"MONOTWIN_{name.upper()}", raising=False)
-    return Settings(queue_size=2, deadline_seconds=10.0, max_upload_bytes=1_000_000)
+    return Settings(queue_size=2, slots=1, deadline_seconds=10.0, max_upload_bytes=1_000_000, data_dir=tmp_path)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from app.problems import ProblemBody
 from app.settings import Settings
 from model.errors import Cancelled
 from model.mesh import Mesh
+from model.runtime.turns import Turns
 
 TETRAHEDRON_VERTICES = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
 TETRAHEDRON_FACES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32)
@@ -30,6 +31,7 @@ class FakeReconstructor:
     bundle = SimpleNamespace(name="fake", version="1", sha256="f" * 64)
     provider = "CPUExecutionProvider"
     provider_reason = "a test"
+    network = SimpleNamespace(decoder=SimpleNamespace(runs_on_cuda=False))
 
     def __init__(self) -> None:
         self.asked: list[SimpleNamespace] = []
@@ -44,15 +46,23 @@ class FakeReconstructor:
     def warm_up(self) -> None:
         assert self.warm.wait(10)
 
-    def reconstruct(self, photo: Any, options: Any, mask: Any = None, *, stage: Any, cancelled: Callable[[], bool]) -> Mesh:
+    def prepare(self, photo: Any, options: Any, mask: Any = None) -> Any:
         self.asked.append(SimpleNamespace(photo=photo, options=options, mask=mask, thread=threading.current_thread().name))
+        return SimpleNamespace(foreground=np.full(photo.rgb.shape[:2], 255, np.uint8))
+
+    def reconstruct_prepared(
+        self, prepared: Any, options: Any, *, stage: Any, turns: Turns, progress: Callable[[float], None]
+    ) -> Mesh:
         self.busy.release()
         with stage("query"):
             while not self.gate.wait(0.005):
-                if cancelled():
+                try:
+                    turns.check()
+                except Cancelled:
                     self.stopped.set()
-                    raise Cancelled("stopped")
-        for name in ("prepare", "encode", "extract", "refine"):
+                    raise
+            progress(1.0)
+        for name in ("encode", "extract", "refine"):
             with stage(name):
                 pass
         if self.error is not None:

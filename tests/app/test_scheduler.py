@@ -102,7 +102,8 @@ def test_as_many_are_in_hand_as_there_are_slots_and_the_others_follow_in_order()
         for gate in gates:
             gate.open.set()
         assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
-        assert sorted(order[:2]) == [0, 1] and order[2:] == [2, 3]
+        assert sorted(order[:2]) == [0, 1]
+        assert order[2:] == [2, 3]
 
     run(scenario, slots=2)
 
@@ -170,7 +171,7 @@ def test_a_large_one_does_not_take_the_last_slot_and_does_not_hold_up_small_ones
 def test_the_deadline_ends_the_wait_and_stops_the_work(asked):
     async def scenario(scheduler):
         gate = Gate()
-        with pytest.raises(DeadlineExceeded, match="0.02 s"):
+        with pytest.raises(DeadlineExceeded, match=r"0\.02 s"):
             await scheduler.run(gate, gone=forever, seconds=asked)
         assert gate.stopped.wait(5)
         await scheduler.idle()
@@ -219,7 +220,8 @@ def test_a_slot_stays_taken_until_its_thread_is_done():
             await scheduler.run(lambda turns: deaf.wait(5), gone=forever, seconds=0.02)
         task = begin(scheduler, after)
         await asyncio.sleep(0)
-        assert scheduler.in_hand == 1 and not after.begun.is_set()
+        assert scheduler.in_hand == 1
+        assert not after.begun.is_set()
         deaf.set()
         await reached(after.begun.is_set)
         after.open.set()
@@ -235,7 +237,8 @@ def test_jobs_wait_for_a_slot_without_filling_the_queue():
         await reached(gate.begun.is_set)
         jobs = [asyncio.ensure_future(scheduler.run_job(Gate.__call__.__get__(gate), cancelled=lambda: False)) for _ in range(5)]
         await asyncio.sleep(0)
-        assert scheduler.depth == 0 and not scheduler.is_full
+        assert scheduler.depth == 0
+        assert not scheduler.is_full
         gate.open.set()
         assert await asyncio.gather(task, *jobs) == ["request"] * 6
 
@@ -262,7 +265,8 @@ def test_draining_finishes_what_waits_and_takes_nothing_new():
         scheduler.drain()
         with pytest.raises(NotReady, match="draining") as refused:
             await scheduler.run(lambda turns: None, gone=forever)
-        assert refused.value.state == "draining" and int(refused.value.headers()["Retry-After"]) >= 1
+        assert refused.value.state == "draining"
+        assert int(refused.value.headers()["Retry-After"]) >= 1
         idle = asyncio.ensure_future(scheduler.idle())
         await asyncio.sleep(0)
         assert not idle.done()

@@ -1,12 +1,9 @@
-import asyncio
+"""The service under way: full, late, left alone, starting, failing, draining."""
+
 import threading
 
 import anyio
-import pytest
 
-from app.errors import DeadlineExceeded
-from app.settings import Settings
-from app.worker import ServiceState, Worker
 from model.errors import BundleError
 from tests.app.service import FakeReconstructor, assert_problem, multipart_scope, until_ready
 
@@ -46,22 +43,9 @@ def test_a_full_queue_is_a_503_that_says_when_to_come_back(client, photo, recons
     assert client.get("/health/ready").json()["state"] == "ready"
 
 
-def test_retry_after_is_the_mean_of_measured_seconds(reconstructor):
-    """Warm-up took 7 s by this clock, then two tasks 17 s each: 7 -> 9 -> 10.6, rounded up."""
-    times = iter([0, 7, 10, 27, 30, 47])
-    worker = Worker(lambda: reconstructor, queue_size=1, deadline_seconds=5, clock=lambda: next(times))
-    worker.start()
-    wait_for(lambda: worker.state is ServiceState.READY)
-    assert worker._retry_after_seconds() == 7
-    for _ in range(2):
-        worker._enqueue(lambda reconstructor, cancelled: None).result.result(5)
-    worker.close()
-    assert worker._retry_after_seconds() == 11
-
-
-def test_the_deadline_is_a_504_and_stops_the_reconstruction(serve, photo, reconstructor):
+def test_the_deadline_is_a_504_and_stops_the_reconstruction(serve, settings, photo, reconstructor):
     reconstructor.gate.clear()
-    with serve(Settings(deadline_seconds=0.1), reconstructor) as client:
+    with serve(settings.model_copy(update={"deadline_seconds": 0.1}), reconstructor) as client:
         until_ready(client)
         assert_problem(client.reconstruct(photo), 504, "deadline-exceeded")
         assert reconstructor.stopped.wait(5)
@@ -69,23 +53,10 @@ def test_the_deadline_is_a_504_and_stops_the_reconstruction(serve, photo, recons
         assert client.reconstruct(photo).status_code == 200
 
 
-def test_what_waited_too_long_is_never_computed(reconstructor):
-    worker = Worker(lambda: reconstructor, queue_size=3, deadline_seconds=0.2)
-    worker.start()
-    wait_for(lambda: worker.state is ServiceState.READY)
-    gate, performed = threading.Event(), []
-
-    def work(name):
-        return lambda reconstructor, cancelled: (performed.append(name), gate.wait(5))
-
-    async def ask():
-        return await asyncio.gather(*(worker.run(work(name), asyncio.Event().wait) for name in "abc"), return_exceptions=True)
-
-    assert [type(error) for error in asyncio.run(ask())] == [DeadlineExceeded] * 3
-    assert worker.depth == 0
-    gate.set()
-    worker.close()
-    assert performed == ["a"]
+def test_a_client_may_ask_for_an_earlier_deadline(client, photo, reconstructor):
+    reconstructor.gate.clear()
+    refused = client.reconstruct(photo, {"Prefer": "wait=0"})
+    assert "within 0 s" in assert_problem(refused, 504, "deadline-exceeded")["detail"]
 
 
 def multipart(photo):
@@ -185,17 +156,16 @@ def test_a_missing_bundle_is_told_by_readiness(serve, settings, tmp_path):
         assert "none" in client.get("/health/ready").json()["detail"]
 
 
-def test_closing_finishes_what_waits_and_takes_nothing_new(reconstructor):
-    worker = Worker(lambda: reconstructor, queue_size=3, deadline_seconds=5)
-    worker.start()
-    wait_for(lambda: worker.state is ServiceState.READY)
-    gate = threading.Event()
-    tasks = [worker._enqueue(lambda reconstructor, cancelled: gate.wait(5)) for _ in range(3)]
-    closing = threading.Thread(target=worker.close)
-    closing.start()
-    wait_for(lambda: worker.state is ServiceState.DRAINING)
-    with pytest.raises(Exception, match="draining"):
-        worker._enqueue(lambda reconstructor, cancelled: None)
-    gate.set()
-    closing.join(5)
-    assert [task.result.result(0) for task in tasks] == [True, True, True]
+def test_a_draining_service_finishes_what_it_has_and_refuses_what_is_new(client, photo, reconstructor):
+    answers = occupy(client, reconstructor, photo, waiting=1)
+    operations = client.app.state.operations
+    drained = client._portal.start_task_soon(operations.drain)
+    wait_for(lambda: client.get("/health/ready").json().get("state") == "draining")
+    for headers in ({}, {"Prefer": "respond-async"}):
+        refused = client.reconstruct(photo, headers)
+        assert assert_problem(refused, 503, "not-ready")["state"] == "draining"
+        assert int(refused.headers["Retry-After"]) >= 1
+    assert not drained.done()
+    reconstructor.gate.set()
+    drained.result(10)
+    assert [answer.result(5).status_code for answer in answers] == [200, 200]
