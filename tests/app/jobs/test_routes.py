@@ -234,7 +234,7 @@ def batch(client, *images, masks=(), headers=None, **fields):
 
 def single(client, image=b"photo", mask=None, headers=None, **fields):
     files = {"image": ("photo", image), **({} if mask is None else {"mask": ("mask", mask)})}
-    return client.post("/reconstruct", files=files, data=fields, headers={"Prefer": "respond-async", **(headers or {})})
+    return client.post("/reconstruct", files=files, data=fields, headers={b"Prefer": b"respond-async", **(headers or {})})
 
 
 # Accepting
@@ -341,6 +341,12 @@ def test_photos_that_trade_places_are_another_request(client):
     assert_problem(batch(client, b"two", b"one", headers=headers), 409, "idempotency-conflict")
 
 
+def test_a_photo_and_its_mask_are_not_two_photos(client):
+    headers = {"Idempotency-Key": "k"}
+    assert batch(client, b"photo", masks=[b"mask"], headers=headers).status_code == 202
+    assert_problem(batch(client, b"photo", b"mask", headers=headers), 409, "idempotency-conflict")
+
+
 def test_two_clients_may_use_one_idempotency_key(client):
     first = single(client, headers={"Idempotency-Key": "k"})
     second = single(client, headers={"Idempotency-Key": "k", **OTHER_KEY})
@@ -349,8 +355,11 @@ def test_two_clients_may_use_one_idempotency_key(client):
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "caf\xe9"])
 def test_an_idempotency_key_that_is_none_is_an_invalid_header(client, service, key):
-    answer = batch(client, b"one", headers=[(b"Idempotency-Key", key.encode("latin-1"))])
-    assert_problem(answer, 400, "invalid-header")
+    headers = [(b"Idempotency-Key", key.encode("latin-1"))]
+    assert_problem(single(client, headers=dict(headers)), 400, "invalid-header")
+    assert_problem(batch(client, b"one", headers=headers), 400, "invalid-header")
+    unread = client.post("/reconstruct/batch", content=b"not even multipart", headers=headers)
+    assert_problem(unread, 400, "invalid-header")
     assert service.folders() == set()
 
 
@@ -686,6 +695,14 @@ def test_a_deletion_cuts_nobody_off(service):
     assert b"".join(message.get("body", b"") for message in sent) == content
     assert len(sent) > 5  # it came in pieces
     assert [message["more_body"] for message in sent[1:]] == [True] * (len(sent) - 2) + [False]
+
+
+def test_head_sends_no_byte_of_a_file(service):
+    """Seen below the client, which would drop them."""
+    job = service.succeed(product(b"a mesh"))
+    start, *bodies = played(service, f"/jobs/{job.id}/mesh", method="HEAD")
+    assert (b"content-length", b"6") in start["headers"]
+    assert bodies == [{"type": "http.response.body", "body": b"", "more_body": False}]
 
 
 def test_a_file_is_closed_when_its_client_leaves(service, recwarn):
