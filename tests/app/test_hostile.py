@@ -94,9 +94,9 @@ def service(tiny_bundle, tmp_path_factory):
     try:
         ready = b"GET /health/ready HTTP/1.1\r\nHost: t\r\n\r\n"
         deadline = time.monotonic() + 60
-        while service.ask(ready)[0] != 200:
-            assert process.poll() is None, service.log.read_text()
-            assert time.monotonic() < deadline, service.log.read_text()
+        while (status := service.ask(ready)[0]) != 200:
+            assert (status, process.poll()) == (503, None), service.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, service.log.read_text()[-3000:]
             time.sleep(0.05)
         yield service
     finally:
