@@ -137,9 +137,7 @@ class JobRunner:
             try:
                 claim = await self._take()
                 if claim is not None:
-                    self._wake.set()  # where one job was there may be more, for the other slots
                     carried_out = await self._carry_out(claim)
-                    self._wake.clear()
                 pause = self._pace.poll
             except Exception:
                 log.exception("the runner of jobs met an error and goes on")

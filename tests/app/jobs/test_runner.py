@@ -44,9 +44,11 @@ class Scheduler:
     def __init__(self) -> None:
         self.refusals = 0
         self.large: list[bool] = []
+        self.cancelled: Callable[[], bool] = lambda: False  # of the newest job
 
     async def run_job(self, work: Callable[[AtOnce], Product], *, cancelled: Callable[[], bool], large: bool) -> Product:
         self.large.append(large)
+        self.cancelled = cancelled
         if self.refusals:
             self.refusals -= 1
             raise NotReady("state: expected ready, found draining", "draining")
@@ -370,6 +372,22 @@ def test_a_job_that_is_cancelled_under_way_stops_and_leaves_nothing(service: Ser
         await service.until(lambda: not (service.folder / job_id).exists())
 
     service.run(test)
+
+
+def test_files_that_vanish_with_a_cancelled_job_are_no_mistake_of_ours(service: Service) -> None:
+    async def test(_: JobRunner) -> None:
+        job_id = service.add(b"deaf")
+        await asyncio.to_thread(service.maker.waiting.wait)
+        service.store.delete(job_id, OWNER)
+        service.files.remove(job_id)
+        await service.until(lambda: service.scheduler.cancelled())
+        service.maker.gate.set()
+        await service.until(lambda: service.ended)
+
+    with capture_logs() as lines:
+        service.run(test)
+    assert service.ended == [JobState.CANCELLED]
+    assert [line for line in lines if line["log_level"] == "error"] == []
 
 
 def test_a_job_that_was_lost_to_another_worker_has_only_the_others_result(service: Service) -> None:

@@ -373,8 +373,8 @@ def test_a_claim_that_handed_its_job_back_is_fenced_off_from_the_next_one(store:
 
 def test_results_expire_and_later_the_row_goes(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
     add()
-    waiting = add()
     claim = claimed(store)
+    waiting = add()
     store.succeed(claim, [MADE])
     clock.now += RESULT_SECONDS - 1
     assert store.expire() == 0
