@@ -119,6 +119,20 @@ def test_the_photo_shows_what_no_part_in_front_hides(camera):
     assert not seen[(z < -0.23) | ((z > 0.1) & (z < 0.27))].any()
 
 
+@pytest.mark.parametrize("voxels", [3, 5])
+def test_what_lies_a_few_voxels_behind_is_hidden_as_well(voxels):
+    """A thin plate close before a wider one; the wide one's rim ends where the thin one's shadow does, to a voxel."""
+    front, back = box(0.2, 0.15, 0.01), box(0.4, 0.4, 0.1)
+    mesh = mesh_of(union(moved(front, 0, 0, 0.2), moved(back, 0, 0, 0.11 - voxels / 64)), 65)
+    u, v, z = mesh.vertices.T
+    far = np.abs(z - (0.21 - voxels / 64)) < 0.002
+    behind = (np.abs(u) < 0.18) & (np.abs(v) < 0.13)
+    seen = observed(mesh, CAMERAS[0], 64)
+    assert (far & behind).sum() > 100
+    assert not seen[far & behind].any()
+    assert seen[far & ((np.abs(u) > 0.22) | (np.abs(v) > 0.17))].all()
+
+
 def first_of_its_ray(mesh, vertex, behind):
     """The slow twin: whether no face lies farther than `behind` before the vertex, along +z."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (mesh.corners[:, i].astype(np.float64).T for i in range(3))
