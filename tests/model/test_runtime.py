@@ -162,7 +162,8 @@ def test_a_graph_of_a_bundle_before_batches_takes_one_picture(exported, tiny_bun
     old = dataclasses.replace(exported, encoder=open_session(tmp_path / ENCODER, "cpu", threads=1))
     grid = QueryGrid(32)
     assert old.batch_size(grid) == 1
-    np.testing.assert_array_equal(old.planes(image, grid)[0].features.numpy(), exported.planes(image, grid)[0].features.numpy())
+    found, expected = (network.planes(image, grid)[0].features.numpy() for network in (old, exported))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)  # ONNX Runtime orders a graph of fixed shapes otherwise
     sizes: list[int] = []
     engine = Engine(observe_batch=sizes.append)
     with ThreadPoolExecutor(2) as threads:
