@@ -1,8 +1,8 @@
 """The fields of a request and the bodies of answers, as they show in OpenAPI."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
 
 from app.errors import FieldError, InvalidFields
 from app.problems import FRAMEWORK_PROBLEMS, MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
@@ -104,10 +104,13 @@ class ReconstructionForm(BaseModel):
         description="What separates object and background: the alpha channel, the mask, nothing (the whole image), or what fits.",
         examples=["auto"],
     )
-    include: tuple[Include, ...] = Field(
+    include: Annotated[
+        tuple[Include, ...], WithJsonSchema({"type": "string", "pattern": "^((mask|preview)(,(mask|preview))*)?$"})
+    ] = Field(
         (),
         description="Further results, separated by commas: the mask that was used, a preview picture.",
         examples=["mask,preview"],
+        json_schema_extra={"default": ""},
     )
     bundle: str | None = Field(
         None, max_length=100, description="Name of the bundle to use; the default one when left out.", examples=["default"]
@@ -119,7 +122,9 @@ class ReconstructionForm(BaseModel):
     @field_validator("include", mode="before")
     @classmethod
     def _separate(cls, given: object) -> object:
-        return tuple(dict.fromkeys(part.strip() for part in given.split(","))) if isinstance(given, str) else given
+        return (
+            tuple(dict.fromkeys(part.strip() for part in given.split(",") if part.strip())) if isinstance(given, str) else given
+        )
 
     @classmethod
     def parse(cls, fields: dict[str, str]) -> Self:

@@ -104,7 +104,7 @@ class Client:
 
 
 @contextmanager
-def running(settings: Settings, reconstructor: Any) -> Iterator[Client]:
+def running(settings: Settings, reconstructor: Any = None) -> Iterator[Client]:
     """The application within its life span."""
     app = create_app(settings, reconstructor)
     with start_blocking_portal() as portal:

@@ -13,11 +13,12 @@ from tests.app.service import assert_problem, encoded, running, until_ready
 
 
 @pytest.fixture(scope="module")
-def real(tiny_bundle):
+def real(tiny_bundle, tmp_path_factory):
     """One running service for all tests of this file."""
     from app.settings import Settings
 
-    with running(Settings(bundle=tiny_bundle, device="cpu", threads=1, max_upload_bytes=1_000_000), None) as client:
+    data_dir = tmp_path_factory.mktemp("data")
+    with running(Settings(bundle=tiny_bundle, data_dir=data_dir, device="cpu", threads=1, max_upload_bytes=1_000_000), None) as client:
         yield until_ready(client)
 
 

@@ -1,0 +1,117 @@
+"""What signals do to the service, as a process of its own."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.service import assert_problem
+
+SERVE = [str(Path(sys.executable).with_name("monotwin")), "serve"]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def wait_for(condition, process):
+    for _ in range(1500):
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    raise AssertionError("the condition did not become true")
+
+
+@contextmanager
+def serving(bundle, data_dir):
+    """A service that is ready: its process and a client."""
+    port = free_port()
+    environment = os.environ | {"MONOTWIN_BUNDLE": str(bundle), "MONOTWIN_DATA_DIR": str(data_dir), "MONOTWIN_DEVICE": "cpu"}
+    command = [*SERVE, "--port", str(port)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with process, httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
+        try:
+            wait_for(lambda: client.get("/health/ready").status_code == 200, process)
+            yield process, client
+        finally:
+            process.kill()
+
+
+def metric(client, line):
+    return next(float(found.split()[-1]) for found in client.get("/metrics").text.splitlines() if found.startswith(line + " "))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+def test_sigterm_finishes_what_is_in_hand_refuses_what_is_new_and_ends_with_zero(tiny_bundle, photo, tmp_path):
+    with serving(tiny_bundle, tmp_path) as (process, client):
+        answers = []
+
+        def ask_for_something_large():
+            with httpx.Client(base_url=client.base_url, trust_env=False, timeout=60) as other:
+                answers.append(other.post("/reconstruct", files={"image": photo}, data={"resolution": "512"}))
+
+        asking = threading.Thread(target=ask_for_something_large)
+        asking.start()
+        wait_for(lambda: metric(client, "monotwin_batch_size_count") == 1, process)  # its encoder has run
+        process.send_signal(signal.SIGTERM)
+        refused = []
+
+        def is_refused():
+            refused.append(client.post("/reconstruct", files={"image": photo}, data={"resolution": "32"}))
+            return refused[-1].status_code == 503
+
+        wait_for(is_refused, process)
+        assert assert_problem(refused[-1], 503, "not-ready")["state"] == "draining"
+        assert_problem(client.get("/health/ready"), 503, "not-ready")
+        asking.join(60)
+        assert [(answer.status_code, answer.content[:4]) for answer in answers] == [(200, b"glTF")]
+        assert process.wait(20) == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
+def test_sighup_reads_the_bundle_anew_and_a_bad_one_leaves_the_old_one_serving(tiny_bundle, photo, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, bundle)
+    manifest = bundle / "manifest.json"
+    read = json.loads(manifest.read_text())
+    with serving(bundle, tmp_path / "data") as (process, client):
+
+        def versions():
+            return [entry["version"] for entry in client.get("/bundles").json()]
+
+        assert versions() == [read["version"]]
+        manifest.write_text(json.dumps({**read, "version": "next"}))
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: versions() == ["next"], process)
+        manifest.write_text("{")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: metric(client, 'monotwin_reloads_total{outcome="failed"}') == 1, process)
+        assert versions() == ["next"]
+        assert client.post("/reconstruct", files={"image": photo}, data={"resolution": "32"}).status_code == 200
+
+
+def test_a_job_that_was_accepted_before_the_end_is_done_after_the_next_start(tiny_bundle, photo, tmp_path):
+    with serving(tiny_bundle, tmp_path) as (process, client):
+        fields = {"files": {"image": photo}, "data": {"resolution": "128"}, "headers": {"Prefer": "respond-async"}}
+        accepted = [client.post("/reconstruct", **fields) for _ in range(5)]
+        assert {answer.status_code for answer in accepted} == {202}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    with serving(tiny_bundle, tmp_path) as (process, client):
+        for answer in accepted:
+            wait_for(lambda job=answer.headers["Location"]: client.get(job).json()["state"] == "succeeded", process)
+            assert client.get(f"{answer.headers['Location']}/mesh").content[:4] == b"glTF"
