@@ -35,7 +35,7 @@ def job(tmp_path):
         id="ab" * 16,
         owner="line-3",
         kind="batch",
-        order={"fields": {"level": 0.4}, "format": "glb"},
+        order={"format": "glb", "fields": {"level": 0.4}},
         image_count=3,
         request_id="abc",
         state=JobState.SUCCEEDED,
@@ -106,6 +106,7 @@ def test_equal_results_of_another_job_make_the_same_bytes(job, tmp_path):
     images = tuple(
         replace(
             report,
+            facts=report.facts and dict(reversed(report.facts.items())),
             files=report.files and dict(reversed(report.files.items())),
             problem=report.problem and {**report.problem, "instance": "urn:monotwin:request:def"},
         )
