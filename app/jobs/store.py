@@ -67,7 +67,7 @@ _PUBLIC = [_jobs.c[name] for name in Job.__dataclass_fields__]
 class JobStore:
     """All methods block, may be called from any thread, and raise `sqlalchemy.exc.SQLAlchemyError` when the database fails.
 
-    address: of SQLAlchemy, `sqlite:///FILE` or `postgresql+pg8000://USER:PASSWORD@HOST/DATABASE`; the table is made where it is
+    address: of SQLAlchemy, `sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/DATABASE`; the table is made where it is
     missing. result_seconds: how long a finished job keeps its files. clock: unix seconds; services that share a database need
     clocks that agree to a small part of a lease.
     """
@@ -319,6 +319,8 @@ def _job(row: sa.RowMapping) -> Job:
 
 def _engine(address: str) -> sa.Engine:
     url = make_url(address)
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+pg8000")  # the driver that is installed, whatever SQLAlchemy's own choice is
     if url.get_backend_name() != "sqlite":
         # A connection that died with a database's restart is found out before it is used.
         return sa.create_engine(url, pool_pre_ping=True, connect_args={"timeout": SOCKET_SECONDS})

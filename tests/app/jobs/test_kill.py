@@ -1,11 +1,17 @@
 """A service is killed in the midst of its jobs, as by a power cut or for want of memory: every job is still done, and once."""
 
+import os
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
 
 from app.jobs.files import JobFiles, Upload
 from app.jobs.job import JobState, NewJob, new_job_id
@@ -64,3 +70,55 @@ def test_after_a_kill_fifty_jobs_are_done_once_each(address: str, tmp_path: Path
         uploads_left += left.pop("image-000", None) is not None  # killed between the last word and tidying up: until it expires
         assert left == {f"results-{job.attempts}/000.glb": b"mesh of " + photos[job.id]}
     assert uploads_left <= SLOTS
+
+
+@pytest.mark.slow
+def test_the_service_itself_does_what_it_accepted_though_it_is_killed(tmp_path: Path, photo: bytes) -> None:
+    """`monotwin serve` with the default bundle, asked over HTTP alone."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"MONOTWIN_DATA_DIR": str(tmp_path), "MONOTWIN_PORT": str(port), "MONOTWIN_DEVICE": "cpu", "MONOTWIN_THREADS": "1"}
+    command = [sys.executable, "-c", "from app.cli import main; main()", "serve"]
+
+    def serve() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stderr=subprocess.DEVNULL)
+
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE_SECONDS) as client:
+
+        def answers() -> bool:
+            try:
+                return client.get("/health/ready").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        def succeeded() -> list[dict[str, Any]]:
+            jobs: list[dict[str, Any]] = client.get("/jobs", params={"limit": 100, "state": "succeeded"}).json()["jobs"]
+            return jobs
+
+        service = serve()
+        try:
+            until(answers)
+            accepted = set()
+            for number in range(JOBS):
+                headers = {"Prefer": "respond-async", "Idempotency-Key": str(number)}
+                answer = client.post("/reconstruct", files={"image": photo}, data={"resolution": "32"}, headers=headers)
+                assert answer.status_code == 202, answer.text
+                accepted.add(answer.json()["id"])
+            assert len(accepted) == JOBS
+            before = len(succeeded())
+            until(lambda: len(succeeded()) >= min(before + 5, JOBS - 5))
+            service.kill()
+            service.wait()
+            service = serve()
+            until(answers)
+            until(lambda: len(succeeded()) == JOBS)
+            jobs = succeeded()
+            tags = {client.get(f"/jobs/{job['id']}/mesh").headers["ETag"] for job in jobs}
+        finally:
+            service.kill()
+            service.wait()
+    assert {job["id"] for job in jobs} == accepted
+    assert len(tags) == 1  # the same photo, the same bytes, before and after
+    folders = {job_id: len(list((tmp_path / "jobs" / job_id).glob("results-*"))) for job_id in accepted}
+    assert folders == dict.fromkeys(accepted, 1)

@@ -509,6 +509,7 @@ def test_a_runner_that_drains_finishes_what_it_has_and_takes_nothing_new(service
         await asyncio.sleep(0)  # it has begun
         service.maker.gate.set()
         await draining
+        await runner.drain(0.0)  # as at the end of the life span
 
     within(main())
     assert [service.job(job_id).state for job_id in (first, second)] == [JobState.SUCCEEDED, JobState.QUEUED]

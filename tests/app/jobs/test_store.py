@@ -446,6 +446,30 @@ def test_sqlite_keeps_what_it_has_accepted(tmp_path: Any) -> None:
     store.close()
 
 
+def test_a_database_that_was_restarted_is_used_again(postgresql: str, new_job: Make) -> None:
+    store = JobStore(postgresql)
+    new = new_job()
+    store.add(new, idempotency_key=None, fingerprint="f", max_waiting=9)
+    engine = sa.create_engine(postgresql)
+    with engine.connect() as connection:  # what a restart does to the store's connections
+        others = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type LIKE 'client%'"
+        )
+        assert len(connection.exec_driver_sql(others.replace("%", "%%")).all()) >= 1
+    engine.dispose()
+    assert store.get(new.id, new.owner) is not None
+    assert store.delete(new.id, new.owner) is not None
+    with store._change() as connection:
+        connection.exec_driver_sql("DELETE FROM monotwin_jobs")
+    store.close()
+
+
+def test_an_address_need_not_name_the_driver(postgresql: str) -> None:
+    store = JobStore(postgresql.replace("+pg8000", ""))
+    assert store._engine.driver == "pg8000"
+    store.close()
+
+
 def test_a_database_that_is_not_there_is_an_error_at_once() -> None:
     with pytest.raises(sa.exc.SQLAlchemyError):
         JobStore("postgresql+pg8000://nobody@127.0.0.1:1/none")
