@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -85,15 +86,29 @@ class Engine:
 
     def _serve(self) -> None:
         try:
-            while batch := self._next():
-                began = self._clock()
-                if isinstance(first := batch[0], _Decoding):
-                    self._decode(first)
-                else:
-                    self._encode([request for request in batch if isinstance(request, _Encoding)])
-                self._settle(batch, (self._clock() - began) / len(batch))
+            while self._take_turn():
+                pass
         finally:
             self._give_up()  # whatever ended this thread, nobody shall wait for it
+
+    def _take_turn(self) -> bool:
+        """Makes the next call, and counts its seconds; False once closed. While it waits it holds nothing of a picture."""
+        batch = self._next()
+        if not batch:
+            return False
+        began = self._clock()
+        if isinstance(batch[0], _Decoding):
+            self._decode(batch[0])
+        else:
+            self._encode([request for request in batch if isinstance(request, _Encoding)])
+        seconds = (self._clock() - began) / len(batch)
+        with self._changed:
+            for request in batch:
+                request.flow.seconds += seconds
+                if request.is_finished:
+                    self._waiting.remove(request)
+                    request.done.set()
+        return True
 
     def _next(self) -> Sequence[_Request]:
         """Waits; the request of the flow that had the device least, and what can be encoded along with it. None once closed."""
@@ -112,6 +127,7 @@ class Engine:
         """Makes one call; what goes wrong is its caller's."""
         try:
             request.flow.check()
+            assert request.upcoming is not None
             request.upcoming.run()
             self._observe_points(request.upcoming.points)
             request.advance()
@@ -127,22 +143,13 @@ class Engine:
             planes = network.planes(np.concatenate([request.image for request in batch]), grid)
             self._observe_batch(len(batch))
             for request, plane in zip(batch, planes, strict=True):
-                request.succeed(plane)
+                request.plane, request.is_finished = plane, True
         except Exception as error:  # noqa: BLE001 - likewise
             if len(batch) == 1:
                 batch[0].fail(error)
             else:
                 for request in batch:
                     self._encode([request])
-
-    def _settle(self, batch: Sequence[_Request], seconds: float) -> None:
-        """Counts the seconds that each had the device, and wakes those who have what they wait for."""
-        with self._changed:
-            for request in batch:
-                request.flow.seconds += seconds
-                if request.is_finished:
-                    self._waiting.remove(request)
-                    request.done.set()
 
     def _give_up(self) -> None:
         with self._changed:
@@ -167,54 +174,48 @@ class _Flow(Cancellable):
         return request.plane
 
     def decode(self, calls: Iterable[Call]) -> None:
-        request = _Decoding(self, calls)
+        request = _Decoding(self, iter(calls))
         if not request.is_finished:
             self._carry_out(request)
 
 
+@dataclass(eq=False)
 class _Request:
     """What a flow waits for."""
 
-    def __init__(self, flow: _Flow) -> None:
-        self.flow = flow
-        self.done = threading.Event()
-        self.error: Exception | None = None
-        self.is_finished = False
+    flow: _Flow
+    done: threading.Event = field(init=False, default_factory=threading.Event)
+    is_finished: bool = field(init=False, default=False)
+    error: Exception | None = field(init=False, default=None)
 
     def fail(self, error: Exception) -> None:
         self.error, self.is_finished = error, True
 
 
+@dataclass(eq=False)
 class _Encoding(_Request):
-    plane: Plane
-
-    def __init__(self, flow: _Flow, network: OnnxNetwork, image: Float32, grid: QueryGrid) -> None:
-        super().__init__(flow)
-        self.network, self.image, self.grid = network, image, grid
+    network: OnnxNetwork
+    image: Float32
+    grid: QueryGrid
+    plane: Plane = field(init=False)
 
     def is_like(self, other: _Encoding) -> bool:
         """Whether one run may encode both."""
         return self.network is other.network and self.grid == other.grid
 
-    def succeed(self, plane: Plane) -> None:
-        self.plane, self.is_finished = plane, True
 
-
+@dataclass(eq=False)
 class _Decoding(_Request):
-    upcoming: Call
+    calls: Iterator[Call]
+    upcoming: Call | None = field(init=False)
 
-    def __init__(self, flow: _Flow, calls: Iterable[Call]) -> None:
-        super().__init__(flow)
-        self._calls: Iterator[Call] = iter(calls)
+    def __post_init__(self) -> None:
         self.advance()
 
     def advance(self) -> None:
-        """To the next call, if there is one: who waits for the last is woken after it, and not a turn later."""
-        call = next(self._calls, None)
-        if call is None:
-            self.is_finished = True
-        else:
-            self.upcoming = call
+        """To the next call. Who waits for the last one is woken after it, and not a turn later."""
+        self.upcoming = next(self.calls, None)
+        self.is_finished = self.upcoming is None
 
 
 def _closed() -> Cancelled:

@@ -380,26 +380,37 @@ def test_a_thread_that_dies_leaves_nobody_waiting(engine, device, pool):
     assert_closed(lambda: engine.turns().decode(device.calls("later", 1)))
 
 
-def test_what_a_fault_held_is_freed_at_once(engine):
-    class Plane:
-        pass
+class Plane:
+    """Something large."""
 
-    def fail_with(plane: Plane) -> None:
-        def run() -> None:
-            assert plane is None, "a fault"
 
-        with pytest.raises(AssertionError, match="a fault"):
-            engine.turns().decode([Call(run, 1)])
+def use(plane: Plane, *, fails: bool) -> Call:
+    def run() -> None:
+        assert isinstance(plane, Plane)
+        assert not fails, "a fault"
+
+    return Call(run, points=1)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_idle_engine_holds_nothing_of_the_last_picture(engine, fails):
+    """Nor does a fault hold itself."""
+
+    def decode(plane: Plane) -> None:
+        if fails:
+            with pytest.raises(AssertionError, match="a fault"):
+                engine.turns().decode([use(plane, fails=True)])
+        else:
+            engine.turns().decode([use(plane, fails=False)])
 
     engine.start()
     plane = Plane()
     held = weakref.ref(plane)
     gc.disable()
     try:
-        fail_with(plane)
+        decode(plane)
         del plane
-        engine.turns().decode([Call(lambda: None, 1)])  # the engine's thread has gone on
-        assert held() is None
+        until(lambda: held() is None)
     finally:
         gc.enable()
 
