@@ -340,7 +340,10 @@ def exif() -> Iterator[Hostile]:
         "film-float-infinite": exif_block(inner=((film, 11, 1, 0x7F800000),)),
         "film-float-negative": exif_block(inner=((film, 11, 1, 0xC2480000),)),
         "film-float-tiny": exif_block(inner=((film, 11, 1, 1),)),
-        "film-double-huge": exif_block(inner=((film, 12, 1, at_tail),), tail=struct.pack("<d", 1e308)),
+        **{
+            f"film-double-{n:g}": exif_block(inner=((film, 12, 1, at_tail),), tail=struct.pack("<d", n))
+            for n in (1e12, 1e40, 1e308)
+        },
         "film-outside": exif_block(inner=((film, 5, 1, 2**32 - 1),)),
         "film-many": exif_block(inner=((film, 3, 2**31, 8),)),
         "focal-length-zero": exif_block(inner=((focal_length, 5, 1, at_tail),), tail=rational.pack(0, 1)),
