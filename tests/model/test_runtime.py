@@ -163,7 +163,7 @@ def test_a_graph_of_a_bundle_before_batches_takes_one_picture(exported, tiny_bun
     grid = QueryGrid(32)
     assert old.batch_size(grid) == 1
     found, expected = (network.planes(image, grid)[0].features.numpy() for network in (old, exported))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)  # ONNX Runtime orders a graph of fixed shapes otherwise
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)  # fixed shapes are planned in another way
     sizes: list[int] = []
     engine = Engine(observe_batch=sizes.append)
     with ThreadPoolExecutor(2) as threads:
