@@ -165,8 +165,8 @@ def test_a_plain_photo_is_answered(service):
 
 def test_each_hostile_upload_has_its_answer(service, cases):
     """No 5xx, no hang, no answer that is not documented, nothing in the log that we did not foresee."""
-    assert run_all(service, cases) == ""
-    assert errors(service) == []
+    with no_fault_logged(service):
+        assert run_all(service, cases) == ""
 
 
 @pytest.mark.slow
@@ -181,9 +181,13 @@ def test_the_corpus_twice_more_takes_no_more_memory(service, cases):
     assert growth < 20e6
 
 
-def errors(service):
-    """Log lines that tell of a fault."""
-    return [line for line in service.log.read_text().splitlines() if '"level": "error"' in line or "Traceback" in line]
+@contextlib.contextmanager
+def no_fault_logged(service):
+    """Pillow logs what it refuses as errors; those are none of ours."""
+    before = service.log.stat().st_size
+    yield
+    lines = service.log.read_bytes()[before:].decode().splitlines()
+    assert [line for line in lines if ('"level": "error"' in line and '"logger": "PIL.' not in line) or "Traceback" in line] == []
 
 
 # Clients that take their time
@@ -278,19 +282,18 @@ def test_many_slow_clients_do_not_keep_a_quick_one_waiting(service):
 
 def test_a_client_that_goes_away_in_the_middle_harms_nothing(service):
     request = post(file(encoded(picture(), "PNG")) + text("resolution", b"32") + END)
-    for end in (10, 100, len(request) - 10, len(request)):
-        with service.connect() as connection:
-            connection.sendall(request[:end])
-    assert service.ask(request)[0] == 200
-    assert errors(service) == []
+    with no_fault_logged(service):
+        for end in (10, 100, len(request) - 10, len(request)):
+            with service.connect() as connection:
+                connection.sendall(request[:end])
+        assert service.ask(request)[0] == 200
 
 
 def test_what_is_no_http_behind_an_answer_ends_the_connection_quietly(service):
     head = b"POST /reconstruct HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with service.connect() as connection:
+    with no_fault_logged(service), service.connect() as connection:
         connection.sendall(head)
         assert receive(connection)[0] == 415
         connection.sendall(b"no chunk\r\n")
         seconds, said = seconds_until_closed(connection)
-    assert (seconds < HEAD_SECONDS / 2, said) == (True, b"")
-    assert errors(service) == []
+        assert (seconds < HEAD_SECONDS / 2, said) == (True, b"")
