@@ -256,7 +256,7 @@ def test_a_poke_wakes_a_runner_that_sleeps(service: Service) -> None:
         asked = threading.Event()
         claim, service.store.claim = service.store.claim, lambda *_: asked.set()  # type: ignore[method-assign, assignment]
         runner.poke()
-        await asyncio.to_thread(asked.wait)
+        await asyncio.to_thread(asked.wait, PATIENCE_SECONDS)
         service.store.claim = claim  # type: ignore[method-assign]
         for number in range(3):
             job_id = service.add(b"%d" % number)
@@ -362,7 +362,7 @@ def test_progress_counts_images_and_the_share_of_the_one_at_work(service: Servic
 def test_a_job_that_is_cancelled_under_way_stops_and_leaves_nothing(service: Service) -> None:
     async def test(_: JobRunner) -> None:
         job_id = service.add(b"photo", b"wait", b"photo")
-        await asyncio.to_thread(service.maker.waiting.wait)
+        await asyncio.to_thread(service.maker.waiting.wait, PATIENCE_SECONDS)
         service.store.delete(job_id, OWNER)
         await service.until(lambda: service.ended)
         assert service.ended == [JobState.CANCELLED]
@@ -377,7 +377,7 @@ def test_a_job_that_is_cancelled_under_way_stops_and_leaves_nothing(service: Ser
 def test_files_that_vanish_with_a_cancelled_job_are_no_mistake_of_ours(service: Service) -> None:
     async def test(_: JobRunner) -> None:
         job_id = service.add(b"deaf")
-        await asyncio.to_thread(service.maker.waiting.wait)
+        await asyncio.to_thread(service.maker.waiting.wait, PATIENCE_SECONDS)
         service.store.delete(job_id, OWNER)
         service.files.remove(job_id)
         await service.until(lambda: service.scheduler.cancelled())
@@ -402,14 +402,14 @@ def test_a_job_that_was_lost_to_another_worker_has_only_the_others_result(servic
 
     async def test(_: JobRunner) -> None:
         job_id = service.add(b"wait")
-        await asyncio.to_thread(service.maker.waiting.wait)
+        await asyncio.to_thread(service.maker.waiting.wait, PATIENCE_SECONDS)
         service.clock.now += 100.0
         other = service.store.claim("other", 15.0)
         assert other is not None
         assert (other.id, other.attempts) == (job_id, 2)
         service.files.write_results(other, 0, Product(b"the other's", FORMATS["glb"], {}))
         service.maker.gate.set()
-        await asyncio.to_thread(left.wait)
+        await asyncio.to_thread(left.wait, PATIENCE_SECONDS)
         assert service.left(job_id) == {"image-000", "results-2/000.glb"}
         assert service.job(job_id) == other
 
@@ -504,7 +504,7 @@ def test_a_runner_that_drains_finishes_what_it_has_and_takes_nothing_new(service
     async def main() -> None:
         runner = service.runner()
         runner.start()
-        await asyncio.to_thread(service.maker.waiting.wait)
+        await asyncio.to_thread(service.maker.waiting.wait, PATIENCE_SECONDS)
         draining = asyncio.create_task(runner.drain(PATIENCE_SECONDS))
         await asyncio.sleep(0)  # it has begun
         service.maker.gate.set()
@@ -523,10 +523,12 @@ def test_what_a_draining_runner_cannot_finish_goes_back(service: Service, image:
     async def main() -> None:
         runner = service.runner(Pace(heartbeat=0.01, poll=0.01, stop=PATIENCE_SECONDS if image == b"wait" else 0.02))
         runner.start()
-        await asyncio.to_thread(service.maker.waiting.wait)
-        await runner.drain(0.0)
-        assert service.job(job_id).state is JobState.QUEUED
-        service.maker.gate.set()
+        await asyncio.to_thread(service.maker.waiting.wait, PATIENCE_SECONDS)
+        try:
+            await asyncio.wait_for(runner.drain(0.0), PATIENCE_SECONDS / 2)
+            assert service.job(job_id).state is JobState.QUEUED
+        finally:
+            service.maker.gate.set()
 
     within(main())
     job = service.job(job_id)
