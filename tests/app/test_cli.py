@@ -160,15 +160,19 @@ def test_a_bad_setting_is_one_line_that_names_the_variable(loaded, photo_file, t
 
 
 def test_serve_prefers_its_options_to_the_environment(monkeypatch):
-    import uvicorn
+    import app.server
 
-    started = {}
-    monkeypatch.setattr(uvicorn, "run", lambda application, **options: started.update(options))
+    started = []
+
+    def server(config, operations, drain_seconds):
+        return SimpleNamespace(run=lambda: started.append((config.host, config.port)))
+
+    monkeypatch.setattr(app.server, "Server", server)
     monkeypatch.setattr("app.telemetry.configure_logging", lambda level, log_format: None)
     monkeypatch.setenv("MONOTWIN_HOST", "0.0.0.0")
     monkeypatch.setenv("MONOTWIN_PORT", "1")
     assert run("serve", "--port", "9000") == 0
-    assert (started["host"], started["port"]) == ("0.0.0.0", 9000)
+    assert started == [("0.0.0.0", 9000)]
 
 
 def test_bundle_show_prints_the_manifest(tmp_path, capsys):
