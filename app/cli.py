@@ -1,5 +1,6 @@
 """The `monotwin` command. Heavy imports, `model` among them, stand inside functions, so that `--help` is quick."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ TRAINING_COMMANDS = ("data", "train", "export", "evaluate", "report", "train-bou
 TRAINING_HINT = "training needs more packages: pip install 'monotwin[train]'"
 SERVING_HINT = "reconstruction needs ONNX Runtime: pip install 'monotwin[cpu]' or 'monotwin[gpu]'"
 FAILURE, USAGE = 1, 2  # exit codes
+# Python's own 5 ms would let a thread that writes a mesh hold up the one that feeds the device: beside one, encoding and
+# querying at 128 take half the time so, and that one loses 8 % (docs/decisions/0016).
+SWITCH_SECONDS = 0.0005
 ANSWER_SECONDS = 5  # for answers to be sent after the work is done
 
 Device = Annotated[Literal["auto", "cuda", "cpu"] | None, typer.Option(help="Where the network runs; MONOTWIN_DEVICE, or auto.")]
@@ -109,12 +113,14 @@ def serve(
     from app.telemetry import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
+    sys.setswitchinterval(SWITCH_SECONDS)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app import errors as service
 from app.telemetry import record_of
@@ -18,6 +19,7 @@ from model import errors as model
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:monotwin:problem:"
 REQUEST_PREFIX = "urn:monotwin:request:"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,12 @@ def internal_error_response(request: Request) -> JSONResponse:
     return problem_response(request, INTERNAL_ERROR, "An unexpected error; the log has it under this request id.")
 
 
+def _methods(request: Request) -> list[str]:
+    """All methods of an address; the framework tells those of the first route that it finds there."""
+    asked = ({**request.scope, "method": method} for method in METHODS)
+    return [scope["method"] for scope in asked if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes)]
+
+
 def install(app: FastAPI) -> None:
     """Make every error that a route or the framework raises leave as a problem."""
 
@@ -153,8 +161,8 @@ def install(app: FastAPI) -> None:
         if error.status_code == HTTPStatus.NOT_FOUND:
             return problem_response(request, NOT_FOUND, f"path: found nothing at {request.scope['path']}", headers=headers)
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = headers.get("Allow", "another method")
-            detail = f"method: expected {allowed}, found {request.method}"
+            headers["Allow"] = ", ".join(_methods(request))
+            detail = f"method: expected {headers['Allow']}, found {request.method}"
             return problem_response(request, METHOD_NOT_ALLOWED, detail, headers=headers)
         problem = Problem(error.status_code, HTTP_ERROR.slug, HTTP_ERROR.title)
         return problem_response(request, problem, str(error.detail), headers=headers)

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 
 from app.jobs.bodies import accepted_response
 from app.library import Library
-from app.preferences import preferences
-from app.products import Order, Product, make
+from app.preferences import idempotency_key, preferences
+from app.products import ANYTHING_ELSE, Order, Product, make
 from app.scheduler import Scheduler
 from app.schemas import TEXT_FIELDS, ReconstructionForm, mesh_response, problem_responses, request_body
 from app.settings import Settings
@@ -41,10 +41,15 @@ def router(settings: Settings, library: Library, scheduler: Scheduler, accept_jo
         record = record_of(request.scope)
         preferred = preferences(request.headers)
         library.select(None)
-        scheduler.check_open() if preferred.respond_async else scheduler.check_free()
+        if preferred.respond_async:
+            scheduler.check_open()
+            idempotency_key(request.headers)  # refused before a long body is read
+        else:
+            scheduler.check_free()
         with record.stages("receive"):
             upload = await read_upload(request, TEXT_FIELDS, max_bytes=settings.max_upload_bytes, seconds=settings.upload_seconds)
-        order = Order.of(ReconstructionForm.parse(upload.fields), request.headers.get("Accept", "*/*"))
+        accept = request.headers.get("Accept", "*/*") + (ANYTHING_ELSE if preferred.respond_async else "")
+        order = Order.of(ReconstructionForm.parse(upload.fields), accept)
         reconstructor = library.select(order.form.bundle)
         record.bundle = reconstructor.bundle.name
         if preferred.respond_async:

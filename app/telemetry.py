@@ -381,7 +381,9 @@ def configure_logging(level: str, log_format: str) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)  # else they are lines of another format among these
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every body that a client sends malformed
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # a damaged image is its sender's problem, who is told
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -27,6 +27,7 @@ MAX_PIXELS = 50_000_000
 PLAUSIBLE_DISTANCE = 1.0  # crop sides; a focal length that puts the camera nearer is that of a larger picture, cropped since
 OUTLINE_SIZE = 256  # pixels along the side of a prepared silhouette
 VISIBLE_COVERAGE = 8 / 255  # a pixel with less of the object in it does not count for the silhouette box
+LONGEST_35MM = 10_000.0  # millimetres; no lens is longer, and what claims to be is damaged
 FULL_FRAME_DIAGONAL = 43.2666  # millimetres, to which EXIF's FocalLengthIn35mmFilm refers
 
 
@@ -296,7 +297,7 @@ def _upright(image: Image.Image) -> tuple[Image.Image, float | None]:
     except Exception:  # noqa: BLE001 - EXIF is hostile input too, and a photo is usable without it
         return image, None
     diagonal_px = math.hypot(*image.size)
-    known = math.isfinite(focal_length_35mm) and focal_length_35mm > 0
+    known = 0 < focal_length_35mm <= LONGEST_35MM
     focal_length_px = focal_length_35mm * diagonal_px / FULL_FRAME_DIAGONAL if known else None
     return (image if turn is None else image.transpose(turn)), focal_length_px
 

@@ -40,7 +40,7 @@ from app.jobs.files import Upload as JobUpload
 from app.jobs.job import ImageReport, Job, JobState, Kind, NewJob, new_job_id
 from app.jobs.store import JobStore
 from app.preferences import RESPOND_ASYNC, has_current, idempotency_key, preferences
-from app.products import Order
+from app.products import ANYTHING_ELSE, Order
 from app.schemas import TEXT_FIELDS, ReconstructionForm, problem_responses
 from app.settings import Settings
 from app.telemetry import record_of
@@ -170,7 +170,7 @@ def router(
                 max_images=settings.max_batch_images,
                 seconds=settings.upload_seconds,
             )
-        accepted = request.headers.get("Accept", "*/*") + ", */*;q=0.001"  # the answer is JSON, so it need name no mesh
+        accepted = request.headers.get("Accept", "*/*") + ANYTHING_ELSE
         order = Order.of(ReconstructionForm.parse(upload.fields), accepted)
         select(order.form.bundle)
         return await accept(request, upload, order, "batch")

@@ -18,7 +18,9 @@ def real(tiny_bundle, tmp_path_factory):
     from app.settings import Settings
 
     data_dir = tmp_path_factory.mktemp("data")
-    with running(Settings(bundle=tiny_bundle, data_dir=data_dir, device="cpu", threads=1, max_upload_bytes=1_000_000), None) as client:
+    with running(
+        Settings(bundle=tiny_bundle, data_dir=data_dir, device="cpu", threads=1, max_upload_bytes=1_000_000), None
+    ) as client:
         yield until_ready(client)
 
 

@@ -31,7 +31,7 @@ def wait_for(condition, process):
             if condition():
                 return
         except httpx.TransportError:
-            assert process.poll() is None, process.communicate()[0]
+            assert process.poll() is None
         time.sleep(0.02)
     raise AssertionError("the condition did not become true")
 
@@ -42,7 +42,8 @@ def serving(bundle, data_dir):
     port = free_port()
     environment = os.environ | {"MONOTWIN_BUNDLE": str(bundle), "MONOTWIN_DATA_DIR": str(data_dir), "MONOTWIN_DEVICE": "cpu"}
     command = [*SERVE, "--port", str(port)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with (data_dir.parent / f"service-{port}.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     with process, httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
         try:
             wait_for(lambda: client.get("/health/ready").status_code == 200, process)
