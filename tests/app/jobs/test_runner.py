@@ -539,6 +539,32 @@ def test_what_a_draining_runner_cannot_finish_goes_back(service: Service, image:
     assert (again.state, again.attempts) == (JobState.SUCCEEDED, 2)
 
 
+def test_a_job_that_is_claimed_while_draining_begins_goes_back(service: Service) -> None:
+    job_id = service.add(b"photo")
+    claiming, go_on = threading.Event(), threading.Event()
+    claim = service.store.claim
+
+    def slow_claim(*arguments: Any) -> Any:
+        claiming.set()
+        go_on.wait(PATIENCE_SECONDS)
+        return claim(*arguments)
+
+    service.store.claim = slow_claim  # type: ignore[method-assign]
+
+    async def main() -> None:
+        runner = service.runner()
+        runner.start()
+        await asyncio.to_thread(claiming.wait, PATIENCE_SECONDS)
+        draining = asyncio.create_task(runner.drain(PATIENCE_SECONDS))
+        await asyncio.sleep(0)  # it has begun
+        go_on.set()
+        await draining
+
+    within(main())
+    assert (service.job(job_id).state, service.job(job_id).attempts) == (JobState.QUEUED, 1)
+    assert service.maker.calls == []
+
+
 def test_a_runner_that_never_started_drains_at_once(service: Service) -> None:
     async def main() -> None:
         await service.runner().drain()
