@@ -87,9 +87,8 @@ def service(tiny_bundle, tmp_path_factory):
         "upload_seconds": UPLOAD_SECONDS,
     }
     environment |= {f"MONOTWIN_{name.upper()}": str(value) for name, value in settings.items()}
-    environment["MALLOC_ARENA_MAX"] = (
-        "1"  # what the allocator keeps for each thread comes and goes by more than what is looked for
-    )
+    # What the allocator keeps for each thread comes and goes by more than what is looked for.
+    environment["MALLOC_ARENA_MAX"] = "1"
     with socket.create_server(("127.0.0.1", 0)) as listening, (folder / "log").open("wb") as log:
         command = [sys.executable, "-c", SERVER, str(listening.fileno()), str(HEAD_SECONDS)]
         process = subprocess.Popen(command, env=environment, pass_fds=[listening.fileno()], stdout=log, stderr=log)
@@ -142,6 +141,9 @@ def run_all(service, cases):
         try:
             complaints.append(complaint(case, *service.ask(case.request)))
         except (OSError, http.client.HTTPException) as error:
+            # A connection that is closed on what is no HTTP takes the answer with it where the client is still sending.
+            if isinstance(error, ConnectionResetError) and not case.is_http:
+                continue
             complaints.append(f"{case.name}: {error!r}")
         if time.monotonic() - start > 5:
             slow.append(f"{case.name}: {time.monotonic() - start:.1f} s")
