@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 Work = Callable[[Turns], Result]  # computes in a thread; its turns end it when nobody waits any more
 
 SMOOTHING = 0.8  # weight of the past in the mean seconds of a reconstruction
-LARGE_SHARE = 4  # one of so many slots may be taken by a large reconstruction, and one at least
+LARGE_SHARE = 4  # large reconstructions may take one of so many slots, and of so many places in the queue, and one at least
 MAX_SLOTS = 64
 
 
@@ -36,6 +36,7 @@ class _Ticket:
     called: asyncio.Future[None]
     large: bool
     is_job: bool
+    is_begun: bool = False  # a thread works on it, and gives its slot back when it is done
 
 
 class Scheduler:
@@ -88,6 +89,12 @@ class Scheduler:
         if self.is_full:
             raise QueueFull(f"queue: expected fewer than {self._queue_size} waiting requests", self.retry_after_seconds)
 
+    def _check_free_for_large(self) -> None:
+        """Else those would fill the queue, since they are called more rarely, and small ones would find slots but no places."""
+        places = max(1, self._queue_size // LARGE_SHARE)
+        if sum(ticket.large and not ticket.is_job for ticket in self._waiting) >= places:
+            raise QueueFull(f"queue: expected fewer than {places} waiting requests of this size", self.retry_after_seconds)
+
     def check_open(self) -> None:
         """Raises NotReady when nothing is taken any more, not even as a job."""
         if self.draining:
@@ -111,9 +118,12 @@ class Scheduler:
         Raises NotReady or QueueFull at once, and whatever `work` raises.
         """
         self.check_free()
+        if large:
+            self._check_free_for_large()
         seconds = min(seconds, self._deadline_seconds)
         abandoned = threading.Event()
-        performed = asyncio.ensure_future(self._perform(work, abandoned.is_set, large=large, is_job=False))
+        ticket = self._queue(large=large, is_job=False)  # at once: of two who come together, the second may find the queue full
+        performed = asyncio.ensure_future(self._perform(ticket, work, abandoned.is_set))
         watch = asyncio.ensure_future(gone())
         try:
             await asyncio.wait({performed, watch}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -126,22 +136,29 @@ class Scheduler:
             abandoned.set()
             watch.cancel()
             performed.cancel()
+            if not ticket.is_begun:  # as when it was cancelled before its first step
+                self._leave(ticket)
 
     async def run_job(self, work: Work[Result], *, cancelled: Callable[[], bool], large: bool = False) -> Result:
         """The result of `work`, however long it waits for a slot; raises what `work` raises, Cancelled among it."""
-        return await self._perform(work, cancelled, large=large, is_job=True)
+        ticket = self._queue(large=large, is_job=True)
+        try:
+            return await self._perform(ticket, work, cancelled)
+        finally:
+            if not ticket.is_begun:
+                self._leave(ticket)
 
-    async def _perform(self, work: Work[Result], cancelled: Callable[[], bool], *, large: bool, is_job: bool) -> Result:
-        loop = asyncio.get_running_loop()
-        ticket = _Ticket(loop.create_future(), large, is_job)
+    def _queue(self, *, large: bool, is_job: bool) -> _Ticket:
+        ticket = _Ticket(asyncio.get_running_loop().create_future(), large, is_job)
         self._waiting.append(ticket)
         self._idle.clear()
         self._call()
-        try:
-            await ticket.called
-        except asyncio.CancelledError:
-            self._leave(ticket)
-            raise
+        return ticket
+
+    async def _perform(self, ticket: _Ticket, work: Work[Result], cancelled: Callable[[], bool]) -> Result:
+        loop = asyncio.get_running_loop()
+        await ticket.called
+        ticket.is_begun = True
         begun = self._clock()
         # With the context, in which logs find the request's id.
         future: Future[Result] = self._pool.submit(copy_context().run, work, self._engine.turns(cancelled))

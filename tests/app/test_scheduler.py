@@ -127,6 +127,36 @@ def test_a_full_queue_turns_away_and_says_when_to_come_back():
     run(scenario)
 
 
+def test_of_many_who_come_at_the_same_moment_only_so_many_may_wait():
+    async def scenario(scheduler):
+        gate = Gate()
+        answers = [begin(scheduler, gate) for _ in range(20)]
+        await reached(lambda: sum(answer.done() for answer in answers) == 17)
+        gate.open.set()
+        found = await asyncio.gather(*answers, return_exceptions=True)
+        assert sum(isinstance(answer, QueueFull) for answer in found) == 17  # one in hand, two waiting
+
+    run(scenario)
+
+
+def test_who_is_cancelled_before_the_first_step_leaves_no_trace():
+    async def scenario(scheduler):
+        gate = Gate()
+        task = begin(scheduler, gate)
+        await reached(gate.begun.is_set)
+        waiting = begin(scheduler, Gate())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert scheduler.depth == 0
+        gate.open.set()
+        await task
+        await asyncio.wait_for(scheduler.idle(), 5)
+
+    run(scenario)
+
+
 def test_retry_after_follows_the_measured_seconds_and_the_slots():
     now = [0.0]
 
@@ -165,6 +195,21 @@ def test_a_large_one_does_not_take_the_last_slot_and_does_not_hold_up_small_ones
         assert order == ["large 0", "small", "large 1"]
 
     run(scenario, slots=2)
+
+
+def test_large_ones_leave_places_in_the_queue_to_small_ones():
+    async def scenario(scheduler):
+        gates = [Gate(number) for number in range(4)]
+        tasks = [begin(scheduler, gate, large=True) for gate in gates[:3]]
+        await reached(lambda: scheduler.depth == 2)  # of eight places
+        with pytest.raises(QueueFull, match="fewer than 2"):
+            await scheduler.run(lambda turns: None, gone=forever, large=True)
+        tasks.append(begin(scheduler, gates[3]))
+        for gate in gates:
+            gate.open.set()
+        assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
+
+    run(scenario, queue_size=8)
 
 
 @pytest.mark.parametrize("asked", [0.02, 100.0])
