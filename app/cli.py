@@ -106,21 +106,26 @@ def serve(
     settings = _settings(host=host, port=port, bundle=bundle, device=device)
 
     import uvicorn
+    from sqlalchemy.exc import SQLAlchemyError
 
-    from app.connections import Connection
+    from app.connections import HEAD_SECONDS, Connection
     from app.main import create_app
     from app.server import Server
     from app.telemetry import configure_logging
 
     configure_logging(settings.log_level, settings.log_format)
     sys.setswitchinterval(SWITCH_SECONDS)
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except SQLAlchemyError as error:
+        _fail(f"database of jobs (MONOTWIN_JOBS_URL): expected one that answers, found {type(error).__name__}: {error}", FAILURE)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         http=Connection,
         ws="none",
+        timeout_keep_alive=int(HEAD_SECONDS),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -5,7 +5,7 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-HEAD_SECONDS = 20.0
+HEAD_SECONDS = 75.0  # balancers keep connections for a minute, and must be the ones to close them
 
 
 class Connection(H11Protocol):

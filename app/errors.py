@@ -18,7 +18,8 @@ MonotwinError (model.errors)
     ├── RetryLater
     │   ├── RateLimited         more requests than this client may send
     │   ├── QueueFull           too many reconstructions wait already
-    │   └── JobsFull            too many jobs wait already
+    │   ├── JobsFull            too many jobs wait already
+    │   └── JobsUnavailable     the database of jobs does not answer
     └── DeadlineExceeded        the mesh was not ready in time
 """
 
@@ -153,6 +154,10 @@ class QueueFull(RetryLater):
 
 class JobsFull(RetryLater):
     """As many jobs wait as may wait."""
+
+
+class JobsUnavailable(RetryLater):
+    """The database of jobs does not answer."""
 
 
 class DeadlineExceeded(ServiceError):

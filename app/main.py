@@ -1,9 +1,13 @@
 """The application: what it is made of, its routes and handlers, its life span."""
 
 import asyncio
+import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
@@ -99,7 +103,16 @@ def create_app(settings: Settings | None = None, reconstructor: Reconstructor | 
         describe=describe,
         observe_reload=telemetry.observe_reload,
     )
-    runner = JobRunner(store, files, library, scheduler, settings, observe_job=telemetry.observe_job)
+    runner = JobRunner(
+        store,
+        files,
+        library,
+        scheduler,
+        settings,
+        observe_job=telemetry.observe_job,
+        observe_stages=telemetry.observe_stages,
+        tracing=tracing,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -121,6 +134,7 @@ def create_app(settings: Settings | None = None, reconstructor: Reconstructor | 
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # of which generated clients make the names of their functions
         redirect_slashes=False,  # a redirected upload arrives without its body in most clients
     )
     app.state.operations = Operations(settings, library, scheduler, runner)
@@ -150,3 +164,14 @@ def create_app(settings: Settings | None = None, reconstructor: Reconstructor | 
         return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 
     return app
+
+
+def description() -> str:
+    """The OpenAPI description of the default settings as the text of docs/openapi.json."""
+    with TemporaryDirectory() as folder:
+        app = create_app(Settings(data_dir=Path(folder)))
+        return json.dumps(app.openapi(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(description())

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -19,7 +21,11 @@ from model import errors as model
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:monotwin:problem:"
 REQUEST_PREFIX = "urn:monotwin:request:"
+DATABASE_RETRY_SECONDS = 5
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+
+
+log = structlog.stdlib.get_logger("monotwin")
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ PROBLEMS: dict[type[model.MonotwinError], Problem] = {
     service.NotReady: Problem(503, "not-ready", "The service is not ready"),
     service.QueueFull: Problem(503, "queue-full", "Too many reconstructions are waiting"),
     service.JobsFull: Problem(503, "jobs-full", "Too many jobs are waiting"),
+    service.JobsUnavailable: Problem(503, "jobs-unavailable", "The database of jobs does not answer"),
     service.DeadlineExceeded: Problem(504, "deadline-exceeded", "The mesh was not ready in time"),
 }
 
@@ -154,6 +161,12 @@ def install(app: FastAPI) -> None:
         if isinstance(error, service.ServiceError):
             return problem_response(request, problem, str(error), members=error.members(), headers=dict(error.headers()))
         return problem_response(request, problem, str(error))
+
+    @app.exception_handler(SQLAlchemyError)
+    async def on_database_error(request: Request, error: SQLAlchemyError) -> JSONResponse:
+        log.error("the database of jobs failed", exc_info=error)
+        told = service.JobsUnavailable("jobs: expected the database to answer, found it failing", DATABASE_RETRY_SECONDS)
+        return await on_our_error(request, told)
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:

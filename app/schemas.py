@@ -171,7 +171,11 @@ def request_body() -> dict[str, Any]:
     """OpenAPI of the multipart body: the two files and the text fields."""
     fields = ReconstructionForm.model_json_schema()["properties"]
     files = {
-        "image": {"type": "string", "format": "binary", "description": "The photo: PNG, JPEG, WebP, BMP or TIFF."},
+        "image": {
+            "type": "string",
+            "format": "binary",
+            "description": "The photo: PNG, JPEG, WebP, BMP, TIFF, or HEIC with the extra `heic`.",
+        },
         "mask": {"type": "string", "format": "binary", "description": "Image of the photo's size, bright where the object is."},
     }
     schema = {"type": "object", "required": ["image"], "properties": {**files, **fields}, "additionalProperties": False}

@@ -27,6 +27,7 @@ from app.problems import INTERNAL_ERROR, PROBLEMS, REQUEST_PREFIX, TYPE_PREFIX, 
 from app.scheduler import Scheduler
 from app.settings import Settings
 from app.telemetry import StageSeconds
+from app.tracing import NO_TRACING, Tracing
 from model.errors import Cancelled, MonotwinError, ReconstructionError
 from model.runtime.turns import Turns
 
@@ -69,8 +70,9 @@ class _Hand:
 class JobRunner:
     """`settings.job_slots` jobs in hand at once, oldest first, once the library is loaded.
 
-    observe_job: told each job that ended here, by its state then, and its seconds from claim to end. make: of `app.products`.
-    Nothing that goes wrong in a job, the store or the files ends a runner.
+    observe_job: told each job that ended here, by its state then, and its seconds from claim to end; observe_stages: the stages
+    of all its images; tracing: around each. make: of `app.products`. Nothing that goes wrong in a job, the store or the files
+    ends a runner.
     """
 
     def __init__(
@@ -82,6 +84,8 @@ class JobRunner:
         settings: Settings,
         *,
         observe_job: Callable[[JobState, float], None] = lambda state, seconds: None,
+        observe_stages: Callable[[StageSeconds], None] = lambda stages: None,
+        tracing: Tracing = NO_TRACING,
         make: Callable[..., products.Product] = products.make,
         pace: Pace | None = None,
     ) -> None:
@@ -91,6 +95,8 @@ class JobRunner:
         self._scheduler = scheduler
         self._settings = settings
         self._observe_job = observe_job
+        self._observe_stages = observe_stages
+        self._tracing = tracing
         self._make = make
         self._pace = pace or Pace()
         self._worker = f"{socket.gethostname()}:{os.getpid()}"
@@ -168,7 +174,11 @@ class JobRunner:
         self._in_hand.add(hand)
         heartbeat = asyncio.create_task(self._beat(hand))
         try:
-            state, problem = await self._outcome(hand)
+            with (
+                self._tracing.job(claim.kind, claim.request_id, hand.stages),
+                structlog.contextvars.bound_contextvars(request_id=claim.request_id, job_id=claim.id),
+            ):
+                state, problem = await self._outcome(hand)
         finally:
             heartbeat.cancel()
             self._in_hand.discard(hand)
@@ -287,6 +297,7 @@ class JobRunner:
     def _tell(self, hand: _Hand, state: JobState, seconds: float, problem: str | None) -> None:
         """Count a job that has ended, and log its one line."""
         self._observe_job(state, seconds)
+        self._observe_stages(hand.stages)
         job = hand.claim
         log.info(
             "job",

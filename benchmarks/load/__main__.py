@@ -62,10 +62,9 @@ def main() -> None:
     within = all(float(row["95%"]) / 1000 <= arguments.deadline for row in accepted)
     flat = peaks[-1] <= GROWTH * peaks[1]
     print(f"failures: {failures}; p95 within {arguments.deadline:g} s: {within}; memory flat: {flat}")
-    if arguments.out:
-        answers = [{"name": row["Name"], "count": int(row["Request Count"]), "p95_ms": float(row["95%"])} for row in rows]
-        found = {"machine": machine(), "capacity": capacity, "factor": arguments.factor, "minutes": arguments.minutes}
-        write_json(arguments.out, {**found, "answers": answers, "failures": failures, "memory_peaks": peaks})
+    answers = [{"name": row["Name"], "count": int(row["Request Count"]), "p95_ms": float(row["95%"])} for row in rows]
+    found = {"machine": machine(), "capacity": capacity, "factor": arguments.factor, "minutes": arguments.minutes}
+    write_json(arguments.out, {**found, "answers": answers, "failures": failures, "memory_peaks": peaks})
     sys.exit(not (accepted and not failures and within and flat))
 
 
@@ -112,6 +111,9 @@ def open_load(service: Service, photo: Path, resolution: int, rate: float, secon
             "0",
         ]
         subprocess.run(command, env=os.environ | load, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with (Path(folder) / "load_failures.csv").open(newline="") as file:
+            for failure in csv.DictReader(file):
+                print(f"{failure['Occurrences']} x {failure['Name']}: {failure['Error']}")
         with (Path(folder) / "load_stats.csv").open(newline="") as file:
             return [row for row in csv.DictReader(file) if row["Name"] != "Aggregated"]
 

@@ -1,6 +1,8 @@
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +107,15 @@ def test_readiness_tells_bundle_provider_and_reason(client):
         "provider": "CPUExecutionProvider",
         "reason": "a test",
     }
+
+
+def test_the_committed_description_is_that_of_this_version(description):
+    committed = (Path(__file__).parents[2] / "docs" / "openapi.json").read_text(encoding="utf-8")
+    assert json.loads(committed) == description, "python -m app.main > docs/openapi.json"
+
+
+def test_every_operation_says_what_it_is_and_is_grouped(description):
+    for path in description["paths"].values():
+        for operation in path.values():
+            assert operation["summary"]
+            assert operation["tags"]

@@ -10,6 +10,7 @@ from PIL import Image
 from app.errors import NotAcceptable
 from app.products import acceptable_format
 from app.telemetry import STAGES
+from docs.examples import include
 from model.formats import FORMATS
 from model.reconstructor import Options
 
@@ -127,3 +128,12 @@ def test_the_clients_file_name_does_not_come_back(client, photo):
     name = 'evil"; filename=x.exe'
     answer = client.post("/reconstruct", files={"image": (name, photo)})
     assert answer.headers["Content-Disposition"] == 'attachment; filename="part.glb"'
+
+
+def test_the_documented_example_takes_an_answer_of_several_parts_apart(client, photo):
+    answer = client.reconstruct(photo, include="mask,preview")
+    found = include.parts(answer.headers["Content-Type"], answer.content)
+    assert list(found) == ["part.glb", "mask.png", "preview.png"]
+    assert found["part.glb"] == client.reconstruct(photo).content
+    assert {Image.open(io.BytesIO(found[name])).format for name in ("mask.png", "preview.png")} == {"PNG"}
+    assert all(content in answer.content for content in found.values())
