@@ -169,7 +169,7 @@ class Readiness(BaseModel):
 
 def request_body() -> dict[str, Any]:
     """OpenAPI of the multipart body: the two files and the text fields."""
-    fields = ReconstructionForm.model_json_schema()["properties"]
+    fields = {name: _as_text(field) for name, field in ReconstructionForm.model_json_schema()["properties"].items()}
     files = {
         "image": {
             "type": "string",
@@ -180,6 +180,14 @@ def request_body() -> dict[str, Any]:
     }
     schema = {"type": "object", "required": ["image"], "properties": {**files, **fields}, "additionalProperties": False}
     return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+def _as_text(field: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a form field: it is left out where a value would be null, since text has no null."""
+    if "anyOf" not in field:
+        return field
+    (value,) = (entry for entry in field["anyOf"] if entry != {"type": "null"})
+    return {**value, **{name: entry for name, entry in field.items() if name not in ("anyOf", "default")}}
 
 
 def mesh_response() -> dict[str, Any]:

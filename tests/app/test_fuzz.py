@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_signals import serving
+from tests.app.test_signals import metric, serving
 
 HOOKS = Path(__file__).with_name("fuzz_hooks.py")
 
@@ -19,7 +19,7 @@ EXCLUDED = {
 
 
 def fuzz(bundle, data_dir, examples):
-    """Schemathesis's report, its exit code, and how many cases it tried."""
+    """Schemathesis's report, its exit code, how many cases it tried, and how many of them were meshes."""
     with serving(bundle, data_dir) as (process, client):
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", str(client.base_url.join("/openapi.json"))]
         command += ["--checks", "all", "--exclude-checks", ",".join(EXCLUDED), "--max-examples", str(examples)]
@@ -28,18 +28,21 @@ def fuzz(bundle, data_dir, examples):
         ran = subprocess.run(command, env=environment, cwd=data_dir, capture_output=True, text=True, check=False)
         assert client.get("/health/ready").status_code == 200
         assert process.poll() is None
+        meshes = metric(client, 'monotwin_requests_total{outcome="succeeded"}')
     cases = re.search(r"(\d+) generated", ran.stdout)
-    return ran.stdout + ran.stderr, ran.returncode, int(cases[1]) if cases else 0
+    return ran.stdout + ran.stderr, ran.returncode, int(cases[1]) if cases else 0, meshes
 
 
 def test_a_few_hundred_cases_find_nothing(tiny_bundle, tmp_path):
-    report, code, cases = fuzz(tiny_bundle, tmp_path, examples=5)
+    report, code, cases, meshes = fuzz(tiny_bundle, tmp_path, examples=5)
     assert code == 0, report
     assert cases > 300
+    assert meshes > 5
 
 
 @pytest.mark.slow
 def test_thousands_of_cases_find_nothing(tiny_bundle, tmp_path):
-    report, code, cases = fuzz(tiny_bundle, tmp_path, examples=50)
+    report, code, cases, meshes = fuzz(tiny_bundle, tmp_path, examples=100)
     assert code == 0, report
     assert cases >= 2000
+    assert meshes > 50
