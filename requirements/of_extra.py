@@ -1,4 +1,4 @@
-"""Prints what pyproject.toml requires for serving with one extra, a line each: python requirements/of_extra.py cpu|gpu
+"""Prints what pyproject.toml requires for serving with some extras, a line each: python requirements/of_extra.py cpu,postgres,otel
 
 With it an image installs the requirements before it has the sources.
 """
@@ -9,15 +9,17 @@ import sys
 import tomllib
 from pathlib import Path
 
-EXTRAS = ("cpu", "gpu")
+DEVICES = ("cpu", "gpu")
+OTHERS = ("postgres", "otel", "heic")
 
 
-def requirements_of(extra: str, pyproject: Path) -> list[str]:
-    if extra not in EXTRAS:
-        raise SystemExit(f"extra: expected one of {', '.join(EXTRAS)}, got {extra!r}")
+def requirements_of(extras: list[str], pyproject: Path) -> list[str]:
+    unknown = [extra for extra in extras if extra not in (*DEVICES, *OTHERS)]
+    if unknown or sum(extra in DEVICES for extra in extras) != 1:
+        raise SystemExit(f"extras: expected {' or '.join(DEVICES)}, and any of {', '.join(OTHERS)}; got {','.join(extras)!r}")
     project = tomllib.loads(pyproject.read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"][extra]]
+    return sum((project["optional-dependencies"][extra] for extra in extras), project["dependencies"])
 
 
 if __name__ == "__main__":
-    sys.stdout.write("\n".join(requirements_of(sys.argv[1], Path("pyproject.toml"))) + "\n")
+    sys.stdout.write("\n".join(requirements_of(sys.argv[1].split(","), Path("pyproject.toml"))) + "\n")

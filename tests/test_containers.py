@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from app.cli import ANSWER_SECONDS
+from app.jobs.runner import Pace
 from app.settings import Settings
 from app.telemetry import Telemetry
 
@@ -79,7 +81,7 @@ def test_the_build_context_holds_what_the_image_needs_and_no_more() -> None:
 
 def test_the_compose_file_reserves_a_gpu_and_demands_it() -> None:
     service = GPU["services"]["monotwin"]
-    assert service["build"]["args"] == {"EXTRA": "gpu"}
+    assert service["build"]["args"] == {"EXTRAS": "gpu,postgres,otel"}
     assert service["deploy"]["resources"]["reservations"]["devices"] == [
         {"driver": "nvidia", "count": "${N_GPUS:-1}", "capabilities": ["gpu"]}
     ]
@@ -88,7 +90,7 @@ def test_the_compose_file_reserves_a_gpu_and_demands_it() -> None:
 
 def test_the_override_drops_the_gpu_and_takes_the_other_wheel() -> None:
     service = CPU["services"]["monotwin"]
-    assert service["build"]["args"] == {"EXTRA": "cpu"}
+    assert service["build"]["args"] == {"EXTRAS": "cpu,postgres,otel"}
     assert service["deploy"]["resources"]["reservations"]["devices"] is RESET
     assert service["environment"]["MONOTWIN_DEVICE"] == "cpu"
     assert service["image"] != GPU["services"]["monotwin"]["image"]
@@ -105,7 +107,18 @@ def test_each_service_is_confined(name: str) -> None:
 
 
 def test_docker_waits_longer_than_the_service_does_for_its_last_requests() -> None:
-    assert seconds(GPU["services"]["monotwin"]["stop_grace_period"]) > Settings().deadline_seconds + 1
+    longest = Settings().drain_seconds + ANSWER_SECONDS + Pace().stop
+    assert seconds(GPU["services"]["monotwin"]["stop_grace_period"]) > longest
+
+
+def test_no_image_has_libraries_with_copyleft_unless_it_is_asked_for() -> None:
+    built = [*instructions("ARG"), *(f"EXTRAS={file['services']['monotwin']['build']['args']['EXTRAS']}" for file in (GPU, CPU))]
+    assert built == ["EXTRAS=cpu,postgres,otel", "EXTRAS=gpu,postgres,otel", "EXTRAS=cpu,postgres,otel"]
+    assert 'of_extra.py "$EXTRAS"' in DOCKERFILE
+
+
+def test_threads_share_few_arenas() -> None:
+    assert re.findall(r"\bMALLOC_ARENA_MAX=(\d+)", DOCKERFILE) == ["2"]
 
 
 def test_prometheus_starts_after_the_service_and_scrapes_it() -> None:

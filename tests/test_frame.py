@@ -100,7 +100,7 @@ def test_serving_requires_no_torch() -> None:
 def test_every_requirement_is_pinned_to_a_version_it_allows() -> None:
     """Except torch, whose build the machine chooses."""
     pinned = pins(ROOT / "requirements" / "constraints.txt")
-    lines = [*PROJECT["dependencies"], *EXTRAS["cpu"], *EXTRAS["train"], *EXTRAS["dev"]]
+    lines = [*PROJECT["dependencies"], *(line for extra in EXTRAS.keys() - {"gpu"} for line in EXTRAS[extra])]
     required = [Requirement(line) for line in lines if Requirement(line).name != "torch"]
     assert {requirement.name for requirement in required if canonicalize_name(requirement.name) not in pinned} == set()
     wrong = [
@@ -116,20 +116,22 @@ def test_the_gpu_requirements_are_pinned_to_versions_they_allow() -> None:
     assert not pinned.keys() & pins(ROOT / "requirements" / "constraints.txt").keys()
 
 
-def requirements_of_extra(extra: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "requirements/of_extra.py", extra]
+def requirements_of(extras: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "requirements/of_extra.py", extras]
     return subprocess.run(command, cwd=ROOT, capture_output=True, check=False, text=True)
 
 
-@pytest.mark.parametrize("extra", ["cpu", "gpu"])
-def test_an_image_installs_what_serving_with_its_extra_requires(extra: str) -> None:
-    assert requirements_of_extra(extra).stdout.splitlines() == [*PROJECT["dependencies"], *EXTRAS[extra]]
+@pytest.mark.parametrize("extras", ["cpu", "gpu", "cpu,postgres,otel", "gpu,heic"])
+def test_an_image_installs_what_serving_with_its_extras_requires(extras: str) -> None:
+    required = [line for extra in extras.split(",") for line in EXTRAS[extra]]
+    assert requirements_of(extras).stdout.splitlines() == [*PROJECT["dependencies"], *required]
 
 
-def test_an_image_with_another_extra_is_refused_in_words() -> None:
-    refused = requirements_of_extra("train")
+@pytest.mark.parametrize("extras", ["train", "cpu,train", "cpu,gpu", "postgres", ""])
+def test_an_image_with_other_extras_is_refused_in_words(extras: str) -> None:
+    refused = requirements_of(extras)
     assert refused.returncode != 0
-    assert "expected one of cpu, gpu, got 'train'" in refused.stderr
+    assert f"expected cpu or gpu, and any of postgres, otel, heic; got '{extras}'" in refused.stderr
 
 
 @in_a_clone
