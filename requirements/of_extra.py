@@ -1,4 +1,6 @@
-"""Prints what pyproject.toml requires for serving with some extras, a line each: python requirements/of_extra.py cpu,postgres,otel
+"""Prints what pyproject.toml requires for serving with some extras, a line each.
+
+    python requirements/of_extra.py cpu,postgres,otel
 
 With it an image installs the requirements before it has the sources.
 """

@@ -11,6 +11,7 @@ from app.cli import ANSWER_SECONDS
 from app.jobs.runner import Pace
 from app.settings import Settings
 from app.telemetry import Telemetry
+from app.tracing import CLOSE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
@@ -107,11 +108,11 @@ def test_each_service_is_confined(name: str) -> None:
 
 
 def test_docker_waits_longer_than_the_service_does_for_its_last_requests() -> None:
-    longest = Settings().drain_seconds + ANSWER_SECONDS + Pace().stop
+    longest = Settings().drain_seconds + ANSWER_SECONDS + Pace().stop + CLOSE_SECONDS
     assert seconds(GPU["services"]["monotwin"]["stop_grace_period"]) > longest
 
 
-def test_no_image_has_libraries_with_copyleft_unless_it_is_asked_for() -> None:
+def test_no_image_has_the_lgpl_libraries_of_heic_unless_it_is_asked_for() -> None:
     built = [*instructions("ARG"), *(f"EXTRAS={file['services']['monotwin']['build']['args']['EXTRAS']}" for file in (GPU, CPU))]
     assert built == ["EXTRAS=cpu,postgres,otel", "EXTRAS=gpu,postgres,otel", "EXTRAS=cpu,postgres,otel"]
     assert 'of_extra.py "$EXTRAS"' in DOCKERFILE

@@ -269,6 +269,12 @@ def queue_size(operator):
             assert_problem(refused, 503, "queue-full")
             assert int(refused.headers["Retry-After"]) >= 1
             accepted(client, operator.photo)
+    with operator.serving(slots=1, queue_size=8) as client:  # of which two may be taken by large ones
+        occupy(client, operator.fakes[-1], operator.photo, waiting=0)
+        for _ in range(2):
+            client.begin_reconstruct(operator.photo, resolution="264")
+        wait_for(lambda: metric(client, "monotwin_queue_depth") == 2)
+        assert_problem(client.reconstruct(operator.photo, resolution="264"), 503, "queue-full")
 
 
 def deadline_seconds(operator):
@@ -413,7 +419,7 @@ def log_format(operator):
 def loaded(operator, **variables):
     """The default bundle as an application opens it; not warmed up, which would take seconds."""
     with operator.monkeypatch.context() as here:
-        here.setattr(main.Reconstructor, "warm_up", lambda reconstructor: None)
+        here.setattr(main.Reconstructor, "warm_up", lambda *_: None)
         with operator.serving(from_disk=True, **variables) as client:
             return client.app.state.operations.library.default
 
