@@ -45,6 +45,11 @@ class Client:
     is_admin: bool
 
 
+def is_open(path: str) -> bool:
+    """Whether this path, without a root path, needs no key."""
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+
+
 def client_of(scope: Scope) -> Client:
     """The client that `AccessMiddleware` laid into the scope: "anonymous" when no keys are configured, and on open paths."""
     client = scope[CLIENT]
@@ -132,7 +137,7 @@ class AccessMiddleware:
     def _admit(self, scope: Scope) -> Client:
         """Raises Unauthorized or RateLimited."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
+        if is_open(path):
             return Client(ANONYMOUS, is_admin=False)
         per_minute = self._requests_per_minute
         if self._ring is None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Response
 from pydantic import BaseModel, Field
 
 from app.library import Library
-from app.schemas import BundleIdentity, problem_responses
+from app.schemas import ANY_PROBLEM, BundleIdentity, problem_responses
 from model.reconstructor import Reconstructor
 
 MARKDOWN = "text/markdown; charset=utf-8"
@@ -62,12 +62,12 @@ def router(library: Library) -> APIRouter:
             card_url=f"/bundles/{quote(bundle.name, safe='')}/card" if library.card(bundle.name) is not None else None,
         )
 
-    @routes.get("/bundles", summary="The bundles that are served", responses=problem_responses(503))
+    @routes.get("/bundles", summary="The bundles that are served", responses=problem_responses(401, 500, 503))
     async def bundles() -> list[BundleBody]:
         library.select()  # raises while there are none
         return [body(reconstructor, is_default=index == 0) for index, reconstructor in enumerate(library.bundles())]
 
-    @routes.get("/bundles/{name}", summary="One of them", responses=problem_responses(404, 503))
+    @routes.get("/bundles/{name}", summary="One of them", responses={**problem_responses(401, 404, 500, 503), **ANY_PROBLEM})
     async def bundle(name: str) -> BundleBody:
         for entry in await bundles():
             if entry.name == name:
@@ -78,7 +78,11 @@ def router(library: Library) -> APIRouter:
         "/bundles/{name}/card",
         summary="Its model card",
         response_class=Response,
-        responses={200: {"description": "Markdown.", "content": {"text/markdown": {}}}, **problem_responses(404)},
+        responses={
+            200: {"description": "Markdown.", "content": {"text/markdown": {"schema": {"type": "string"}}}},
+            **problem_responses(401, 404, 500),
+            **ANY_PROBLEM,
+        },
     )
     async def card(name: str) -> Response:
         text = library.card(name)

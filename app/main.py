@@ -17,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from app import __version__, access, bundles, health, page, problems, protection, reconstructions
 from app.access import AccessMiddleware
 from app.jobs import routes as jobs
+from app.jobs.bodies import EXAMPLE
 from app.jobs.files import JobFiles
 from app.jobs.runner import JobRunner
 from app.jobs.store import JobStore
@@ -50,6 +51,10 @@ class Service(FastAPI):
         schemas["ProblemBody"] = schema
         description["components"]["securitySchemes"] = SECURITY_SCHEMES
         description["security"] = [{name: []} for name in SECURITY_SCHEMES] + [{}]  # none, where no keys are configured
+        for path, operations in description["paths"].items():
+            for operation in operations.values() if access.is_open(path) else ():
+                operation["security"] = []
+        schemas["JobBody"]["example"] = EXAMPLE  # again, since FastAPI leaves out what is null
         return description
 
 
@@ -159,7 +164,13 @@ def create_app(settings: Settings | None = None, reconstructor: Reconstructor | 
     app.include_router(health.router(library, scheduler))
     app.include_router(page.router())
 
-    @app.get("/metrics", summary="Metrics for Prometheus", tags=["health"], response_class=Response)
+    @app.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        tags=["health"],
+        response_class=Response,
+        responses={200: {"description": "Prometheus's text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
     def metrics() -> Response:  # no coroutine: it asks the database how many jobs there are, and so runs in a thread
         return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
 

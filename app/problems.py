@@ -46,7 +46,7 @@ PROBLEMS: dict[type[model.MonotwinError], Problem] = {
     model.UnsupportedImage: Problem(415, "unsupported-image", "The file is not an image of a format that is read here"),
     model.ImageTooLarge: Problem(413, "image-too-large", "The image has too many pixels"),
     model.InvalidMask: Problem(422, "invalid-mask", "The mask does not fit the image"),
-    model.InvalidOption: Problem(422, "invalid-option", "An option is out of its range"),
+    model.InvalidOption: Problem(422, "invalid-option", "Some options do not fit together, or not the photo"),
     model.NoForeground: Problem(422, "no-foreground", "No object was found in the image"),
     model.CameraTooClose: Problem(422, "camera-too-close", "The camera stands too close to the object"),
     model.NoSurface: Problem(422, "no-surface", "No surface was found at this level"),
@@ -69,7 +69,7 @@ PROBLEMS: dict[type[model.MonotwinError], Problem] = {
     service.NotReady: Problem(503, "not-ready", "The service is not ready"),
     service.QueueFull: Problem(503, "queue-full", "Too many reconstructions are waiting"),
     service.JobsFull: Problem(503, "jobs-full", "Too many jobs are waiting"),
-    service.JobsUnavailable: Problem(503, "jobs-unavailable", "The database of jobs does not answer"),
+    service.JobsUnavailable: Problem(503, "jobs-unavailable", "Jobs cannot be taken or read now"),
     service.DeadlineExceeded: Problem(504, "deadline-exceeded", "The mesh was not ready in time"),
 }
 

@@ -21,7 +21,7 @@ from model.reconstructor import Options, Reconstructor
 from model.runtime.turns import Turns
 
 DEFAULT_FORMAT = "glb"
-ANYTHING_ELSE = ", */*;q=0.001"  # behind an Accept header that need name no mesh, since the answer is a job in JSON
+ANYTHING_ELSE = ", */*;q=0.001"  # behind an Accept header that need name no mesh: the answer is a job, or a mesh among others
 LARGE = 256  # cells along the side above which a reconstruction's memory is counted in gigabytes
 PREVIEW_AZIMUTH, PREVIEW_ELEVATION = 30.0, 20.0  # degrees
 

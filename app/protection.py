@@ -1,11 +1,14 @@
-"""Headers that tell a browser what it must not do with an answer, and who else may read it (CORS)."""
+"""What the service is guarded against: browsers that do more with an answer than they should, and bodies without end."""
 
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.budget import BodyBudgetMiddleware
 from app.settings import Settings
+
+BODIES_AT_ONCE = 4  # of the largest size, in memory or in temporary files; ordinary ones are hundreds
 
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
 OWN_SCRIPTS = (
@@ -37,7 +40,9 @@ EXPOSED_HEADERS = (
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Add both around the middleware there is: they need no record of the request, and an unexpected error wants them too."""
+    """Add all around the middleware there is: nothing here needs its record, and an unexpected error wants the headers too."""
+    largest = max(settings.max_upload_bytes, settings.max_batch_bytes)
+    app.add_middleware(BodyBudgetMiddleware, max_bytes=BODIES_AT_ONCE * largest)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

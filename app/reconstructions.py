@@ -13,7 +13,7 @@ from app.library import Library
 from app.preferences import idempotency_key, preferences
 from app.products import ANYTHING_ELSE, Order, Product, make
 from app.scheduler import Scheduler
-from app.schemas import TEXT_FIELDS, ReconstructionForm, mesh_response, problem_responses, request_body
+from app.schemas import IDEMPOTENCY_KEY, PREFER, TEXT_FIELDS, ReconstructionForm, mesh_response, problem_responses, request_body
 from app.settings import Settings
 from app.telemetry import record_of
 from app.uploads import Upload, read_upload
@@ -29,7 +29,7 @@ def router(settings: Settings, library: Library, scheduler: Scheduler, accept_jo
     @routes.post(
         "/reconstruct",
         summary="Turn one photo into one mesh",
-        openapi_extra={"requestBody": request_body()},
+        openapi_extra={"parameters": [PREFER, IDEMPOTENCY_KEY], "requestBody": request_body()},
         response_class=Response,
         responses={
             200: mesh_response(),
@@ -48,8 +48,9 @@ def router(settings: Settings, library: Library, scheduler: Scheduler, accept_jo
             scheduler.check_free()
         with record.stages("receive"):
             upload = await read_upload(request, TEXT_FIELDS, max_bytes=settings.max_upload_bytes, seconds=settings.upload_seconds)
-        accept = request.headers.get("Accept", "*/*") + (ANYTHING_ELSE if preferred.respond_async else "")
-        order = Order.of(ReconstructionForm.parse(upload.fields), accept)
+        form = ReconstructionForm.parse(upload.fields)
+        accept = request.headers.get("Accept", "*/*") + (ANYTHING_ELSE if preferred.respond_async or form.include else "")
+        order = Order.of(form, accept)
         reconstructor = library.select(order.form.bundle)
         record.bundle = reconstructor.bundle.name
         if preferred.respond_async:

@@ -3,9 +3,10 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema, field_validator
+from pydantic_core import ErrorDetails
 
 from app.errors import FieldError, InvalidFields
-from app.problems import FRAMEWORK_PROBLEMS, MEDIA_TYPE, PROBLEMS, TYPE_PREFIX
+from app.problems import FRAMEWORK_PROBLEMS, MEDIA_TYPE, PROBLEMS, REQUEST_PREFIX, TYPE_PREFIX, Problem
 from model.foreground import Background
 from model.formats import FORMATS
 from model.reconstructor import (
@@ -132,12 +133,18 @@ class ReconstructionForm(BaseModel):
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
-            entries = [FieldError(str(entry["loc"][0]), f"{entry['msg']}, found {entry['input']!r}") for entry in error.errors()]
-            raise InvalidFields(*entries) from error
+            raise InvalidFields(*(FieldError(str(entry["loc"][0]), _message(entry)) for entry in error.errors())) from error
 
     def options(self) -> Options:
         """The same, for the reconstructor; raises InvalidOption for fields that do not fit together."""
         return Options(**self.model_dump(exclude={"format", "include", "bundle"}))
+
+
+def _message(entry: ErrorDetails) -> str:
+    """What is wrong with a field, and what was found. Half of the world writes 0,12 where a number is expected."""
+    misspelt = entry["type"] in ("float_parsing", "int_parsing") and "," in str(entry["input"])
+    hint = "; the decimal sign is a point, and thousands have none (0.12, 20000)" if misspelt else ""
+    return f"{entry['msg']}, found {entry['input']!r}{hint}"
 
 
 TEXT_FIELDS = tuple(ReconstructionForm.model_fields)
@@ -165,6 +172,16 @@ class Readiness(BaseModel):
     bundle: BundleIdentity
     provider: str = Field(description="ONNX Runtime's execution provider.", examples=["CPUExecutionProvider"])
     reason: str = Field(description="Why this provider.", examples=["auto: no CUDA device"])
+
+
+def _header(name: str, description: str, example: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}, "example": example}
+
+
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key", "With a job: the same key again is the same job; 1 to 255 printable ASCII characters.", "order-4711"
+)
+PREFER = _header("Prefer", "`respond-async`: a job instead of the mesh. `wait=10`: a 504 after so many seconds.", "wait=10")
 
 
 def request_body() -> dict[str, Any]:
@@ -208,6 +225,26 @@ def mesh_response() -> dict[str, Any]:
     }
 
 
+PROBLEM_HEADERS: dict[int, dict[str, Any]] = {
+    status: {name: {"description": meaning, "schema": {"type": "string"}}}
+    for status, name, meaning in (
+        (401, "WWW-Authenticate", "`Bearer`."),
+        (409, "Retry-After", "Seconds, while a result is not there yet."),
+        (429, "Retry-After", "Seconds until the next request is free."),
+        (503, "Retry-After", "Seconds, where it can be told when to come back."),
+    )
+}
+
+
+# With `default` FastAPI does not invent a 422 for the parameters of a path, none of which is ever invalid.
+ANY_PROBLEM: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Any other problem.",
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+    }
+}
+
+
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI of the problems of these statuses, one example for each type."""
     every = dict.fromkeys((*PROBLEMS.values(), *FRAMEWORK_PROBLEMS))
@@ -217,15 +254,20 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/ProblemBody"},
-                    "examples": {
-                        problem.slug: {
-                            "value": {"type": TYPE_PREFIX + problem.slug, "title": problem.title, "status": problem.status}
-                        }
-                        for problem in every
-                        if problem.status == status
-                    },
+                    "examples": {problem.slug: {"value": _example(problem)} for problem in every if problem.status == status},
                 }
             },
+            **({"headers": PROBLEM_HEADERS[status]} if status in PROBLEM_HEADERS else {}),
         }
         for status in statuses
+    }
+
+
+def _example(problem: Problem) -> dict[str, Any]:
+    return {
+        "type": TYPE_PREFIX + problem.slug,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": "what: expected this, found that",
+        "instance": REQUEST_PREFIX + "4f1d",
     }

@@ -49,6 +49,11 @@ class _CompleteParser(MultiPartParser):
     def on_end(self) -> None:
         self.complete = True
 
+    def close_files(self) -> None:
+        """Starlette does so only where it is itself that finds the fault."""
+        for file in self._files_to_close_on_error:
+            file.close()
+
 
 async def read_upload(
     request: Request, text_fields: tuple[str, ...], max_bytes: int, *, max_images: int = 1, seconds: float | None = None
@@ -94,14 +99,17 @@ async def _parse(request: Request, max_bytes: int, max_images: int) -> FormData:
     max_files = MAX_PARTS + len(FILE_FIELDS) * max_images  # a few too many are counted and named; only a flood is malformed
     async with aclosing(_limited(request, max_bytes)) as stream:
         parser = _CompleteParser(request.headers, stream, max_files=max_files, max_fields=MAX_PARTS, max_part_size=MAX_TEXT_BYTES)
+        form = None
         try:
             form = await parser.parse()
         except MultiPartException as error:
             raise MalformedBody(f"body: expected {MULTIPART}: {error.message}") from error
         except ClientDisconnect as error:
             raise Cancelled("client: expected the rest of the body, found it gone") from error
+        finally:
+            if form is None or not parser.complete:
+                parser.close_files()
     if not parser.complete:
-        await form.close()
         raise MalformedBody("body: expected a closing boundary, found the end")
     return form
 

@@ -7,6 +7,8 @@ from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request, Response
 
+from app.preferences import has_current
+
 OURS = files(__name__) / "assets"
 SWAGGER = files("fastapi_swagger") / "resources"  # Swagger UI, which FastAPI's own page would fetch from a public server
 
@@ -40,12 +42,11 @@ def router() -> APIRouter:
 
 
 def _server_of(content: bytes, media_type: str) -> Callable[[Request], Awaitable[Response]]:
-    etag = f'"{hashlib.sha256(content).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": CACHING}
+    sha256 = hashlib.sha256(content).hexdigest()
+    headers = {"ETag": f'"{sha256}"', "Cache-Control": CACHING}
 
     async def serve(request: Request) -> Response:
-        known = [entry.strip().removeprefix("W/") for entry in request.headers.get("If-None-Match", "").split(",")]
-        if etag in known or "*" in known:
+        if has_current(request.headers, sha256):
             return Response(status_code=304, headers=headers)
         return Response(content, media_type=media_type, headers=headers)
 

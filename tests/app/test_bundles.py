@@ -9,6 +9,7 @@ from starlette.routing import Match
 
 from app import bundles, problems
 from app.telemetry import Telemetry, TelemetryMiddleware
+from model.errors import ProviderError
 from tests.app.test_library import Folders, written
 
 
@@ -119,6 +120,21 @@ def test_a_reload_that_fails_is_a_problem_and_the_old_bundles_are_served_on(fold
     answer = ask("POST", "/admin/reload")
     assert_is_problem(answer, 503, "bundle-unusable")
     assert "expected a name of its own, found 'b'" in answer.json()["detail"]
+    assert ask("GET", "/bundles").json() == before
+
+
+def test_a_device_that_cannot_be_used_any_more_is_a_problem_and_the_old_bundles_are_served_on(folders, ask):
+    folders.library.load()
+    before = ask("GET", "/bundles").json()
+
+    def lose_the_device(directory):
+        raise ProviderError("device: expected CUDA, found none")
+
+    folders.before_open = lose_the_device
+    written(folders.others / "b", "b", "2")
+    answer = ask("POST", "/admin/reload")
+    assert_is_problem(answer, 503, "provider-unusable")
+    assert answer.json()["detail"] == "device: expected CUDA, found none"
     assert ask("GET", "/bundles").json() == before
 
 

@@ -71,6 +71,13 @@ def test_a_mask_of_another_size_is_a_problem(real, photo):
     assert_problem(answer, 422, "invalid-mask")
 
 
+def test_a_focal_length_that_puts_the_camera_into_the_object_is_a_problem_that_tells_the_least(real, photo):
+    """The square of 24 pixels takes 0.9 of its crop; the camera must stand 0.8 crop sides away or more."""
+    answer = real.reconstruct(photo, resolution="32", camera="pinhole", focal_length_px="21")
+    assert "expected more than 21.33 pixels" in assert_problem(answer, 422, "camera-too-close")["detail"]
+    assert real.reconstruct(photo, resolution="32", camera="pinhole", focal_length_px="22").status_code == 200
+
+
 def test_the_command_line_writes_what_the_service_answers(real, photo, tiny_bundle, tmp_path, monkeypatch):
     (tmp_path / "photo.png").write_bytes(photo)
     monkeypatch.setenv("MONOTWIN_THREADS", "1")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 
 from app.problems import PROBLEMS
@@ -78,6 +79,66 @@ def test_every_reference_of_the_description_leads_somewhere(description):
         target = description
         for step in reference.removeprefix("#/").split("/"):
             target = target[step]
+
+
+def examples(node):
+    """Schema and example of whatever has one."""
+    if isinstance(node, dict):
+        schema = node.get("schema", node)
+        yield from ((schema, node["example"]) for _ in range("example" in node))
+        given = node.get("examples", [])
+        yield from ((schema, example) for example in given if isinstance(given, list))
+        yield from ((schema, entry["value"]) for entry in (given.values() if isinstance(given, dict) else ()) if "value" in entry)
+        for name, child in node.items():
+            yield from examples(child) if name not in ("example", "examples") else ()
+    for child in node if isinstance(node, list) else ():
+        yield from examples(child)
+
+
+def misfits(description):
+    """Examples that their schema does not allow."""
+    for schema, example in examples(description):
+        validator = jsonschema_rs.Draft202012Validator({**schema, "components": description["components"]})
+        if not validator.is_valid(example):
+            yield example
+
+
+def test_every_example_of_the_description_fits_its_schema(description):
+    assert len(list(examples(description))) > 100
+    assert list(misfits(description)) == []
+
+
+def test_an_example_that_does_not_fit_is_found(description):
+    description["components"]["schemas"]["JobBody"]["example"].pop("problem")
+    assert len(list(misfits(description))) == 1
+
+
+def test_the_description_says_what_needs_a_key(client, description):
+    open_paths = {path for path, item in description["paths"].items() for entry in item.values() if entry.get("security") == []}
+    assert open_paths == {"/health/live", "/health/ready", "/metrics"}
+    assert description["security"] == [{"bearer": []}, {"key": []}, {}]
+    for path, item in description["paths"].items():
+        for entry in item.values():
+            assert ("401" in entry["responses"]) == (path not in open_paths), path
+
+
+def test_the_description_shows_problems_as_problems_alone(description):
+    for path, item in description["paths"].items():
+        for entry in item.values():
+            for status, answer in entry["responses"].items():
+                if not status.startswith(("2", "3")):
+                    assert list(answer["content"]) == ["application/problem+json"], (path, status)
+
+
+def test_the_description_names_the_headers_that_a_client_needs(description):
+    reconstruct = description["paths"]["/reconstruct"]["post"]
+    assert [(entry["name"], entry["in"]) for entry in reconstruct["parameters"]] == [
+        ("Prefer", "header"),
+        ("Idempotency-Key", "header"),
+    ]
+    assert set(reconstruct["responses"]["503"]["headers"]) == {"Retry-After"}
+    assert set(reconstruct["responses"]["429"]["headers"]) == {"Retry-After"}
+    assert set(reconstruct["responses"]["401"]["headers"]) == {"WWW-Authenticate"}
 
 
 def test_the_documentation_page_is_served(client):

@@ -1,15 +1,18 @@
 import io
+import re
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from fastapi import HTTPException, Request
 from PIL import Image
 
 import model.errors
 from app import errors, problems
+from app.jobs.store import JobStore
 from model.errors import MonotwinError, NoForeground
 from tests.app.service import assert_problem
 
@@ -97,6 +100,15 @@ def test_every_error_of_the_reconstructor_becomes_its_problem(client, photo, rec
     assert client.reconstruct(photo).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [(model.errors.NoSurface, 422, "no-surface"), (model.errors.ReconstructionError, 422, "not-reconstructible")],
+)
+def test_what_the_network_cannot_see_is_the_photos_problem(client, photo, reconstructor, error, status, slug):
+    reconstructor.error = error("field: expected this, found that")
+    assert_problem(client.reconstruct(photo), status, slug)
+
+
 def test_an_unexpected_error_tells_nothing_of_the_inside(client, photo, reconstructor):
     reconstructor.error = RuntimeError("secret /etc/path")
     answer = client.reconstruct(photo)
@@ -141,6 +153,47 @@ def test_a_bad_value_is_a_problem_that_names_its_field(client, photo, reconstruc
 def test_every_bad_field_is_named_at_once(client, photo):
     body = assert_problem(client.reconstruct(photo, level="2", keep="none"), 422, "invalid-fields")
     assert {entry["field"] for entry in body["errors"]} == {"level", "keep"}
+
+
+@pytest.mark.parametrize(("field", "value"), [("size", "0,12"), ("distance", "1.000,5"), ("target_faces", "20,000")])
+def test_a_decimal_comma_is_answered_with_how_numbers_are_written(client, photo, field, value):
+    body = assert_problem(client.reconstruct(photo, **{field: value}), 422, "invalid-fields")
+    assert body["errors"][0]["message"].endswith(
+        f"found '{value}'; the decimal sign is a point, and thousands have none (0.12, 20000)"
+    )
+
+
+def test_other_text_that_is_no_number_gets_no_such_hint(client, photo):
+    for fields in ({"size": "12cm"}, {"include": "mask,picture"}):
+        body = assert_problem(client.reconstruct(photo, **fields), 422, "invalid-fields")
+        assert "decimal" not in body["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("url", ["/jobs", f"/jobs/{32 * 'a'}"])
+def test_a_database_that_fails_is_a_problem_that_tells_nothing_of_it_but_when_to_come_back(client, monkeypatch, url):
+    def fail(*args, **arguments):
+        raise sa.exc.OperationalError("SELECT secret", {}, Exception("/var/lib/secret.sqlite: unable to open"))
+
+    monkeypatch.setattr(JobStore, "list", fail)
+    monkeypatch.setattr(JobStore, "get", fail)
+    answer = client.get(url)
+    assert_problem(answer, 503, "jobs-unavailable")
+    assert answer.headers["Retry-After"] == "5"
+    assert "secret" not in answer.text
+
+
+def untested(slugs, tests):
+    """Those that no test expects beside their status."""
+    return [slug for slug in slugs if not re.search(rf'\b\d{{3}}, "{slug}"', tests)]
+
+
+def test_every_problem_type_is_expected_of_an_answer_by_some_test():
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
+    assert untested(problems.SLUGS, tests) == ["cancelled"]  # an answer that nobody is there to read
+
+
+def test_a_problem_type_without_a_test_would_be_found():
+    assert untested(("not-found", "forgotten"), '(answer, 404, "not-found")') == ["forgotten"]
 
 
 def test_a_format_that_nobody_writes_is_not_acceptable(client, photo):

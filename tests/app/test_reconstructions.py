@@ -9,10 +9,12 @@ from PIL import Image
 
 from app.errors import NotAcceptable
 from app.products import acceptable_format
+from app.reconstructions import _multipart
 from app.telemetry import STAGES
 from docs.examples import include
 from model.formats import FORMATS
 from model.reconstructor import Options
+from tests.app.service import assert_problem
 
 
 def test_a_photo_becomes_a_glb(client, photo):
@@ -68,6 +70,21 @@ def test_accept_chooses_the_format(accept, name):
 def test_accept_without_a_mesh_format_is_refused(accept):
     with pytest.raises(NotAcceptable, match="model/gltf-binary"):
         acceptable_format(accept)
+
+
+def test_of_an_answer_of_several_parts_accept_chooses_the_mesh_and_need_name_none(client, photo):
+    """multipart/mixed is what a generated client asks for, since it is what the answer is."""
+    for accept, name in (("multipart/mixed", "part.glb"), ("multipart/mixed, model/stl", "part.stl")):
+        answer = client.reconstruct(photo, {"Accept": accept}, include="mask")
+        assert answer.status_code == 200
+        assert list(include.parts(answer.headers["Content-Type"], answer.content)) == [name, "mask.png"]
+    assert_problem(client.reconstruct(photo, {"Accept": "multipart/mixed"}), 406, "not-acceptable")
+
+
+@pytest.mark.parametrize("content", [b"\r\n--\r", b"\n", b"\r", b"\r\n\r\n--a\r\n", bytes(range(256)) * 40])
+def test_the_documented_example_gives_every_byte_as_it_was(content):
+    body = _multipart([("mesh", "part.glb", "model/gltf-binary", content), ("mask", "mask.png", "image/png", content)], "b")
+    assert include.parts("multipart/mixed; boundary=b", body) == {"part.glb": content, "mask.png": content}
 
 
 def test_every_field_reaches_the_reconstructor(client, photo, reconstructor):
