@@ -159,7 +159,7 @@ def test_a_bad_setting_is_one_line_that_names_the_variable(loaded, photo_file, t
     assert_one_line(capsys, "MONOTWIN_QUEUE_SIZE")
 
 
-def test_serve_prefers_its_options_to_the_environment(monkeypatch):
+def test_serve_prefers_its_options_to_the_environment(monkeypatch, tmp_path):
     import app.server
 
     started = []
@@ -169,6 +169,8 @@ def test_serve_prefers_its_options_to_the_environment(monkeypatch):
 
     monkeypatch.setattr(app.server, "Server", server)
     monkeypatch.setattr("app.telemetry.configure_logging", lambda level, log_format: None)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+    monkeypatch.setenv("MONOTWIN_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("MONOTWIN_HOST", "0.0.0.0")
     monkeypatch.setenv("MONOTWIN_PORT", "1")
     assert run("serve", "--port", "9000") == 0
