@@ -1,4 +1,4 @@
-"""Alive: the process answers. Ready: the bundles are loaded and warm."""
+"""Alive: the process answers and can compute. Ready: the bundles are loaded and warm."""
 
 from enum import Enum
 
@@ -25,6 +25,8 @@ def state_of(library: Library, scheduler: Scheduler) -> ServiceState:
     """The state that the parts of the service amount to."""
     if scheduler.draining:
         return ServiceState.DRAINING
+    if scheduler.has_failed:
+        return ServiceState.FAILED
     if library.default is None:
         return ServiceState.STARTING if library.failure is None else ServiceState.FAILED
     return ServiceState.BUSY if scheduler.is_full else ServiceState.READY
@@ -34,19 +36,22 @@ def router(library: Library, scheduler: Scheduler) -> APIRouter:
     """Both routes, bound to what they ask."""
     routes = APIRouter(prefix="/health", tags=["health"])
 
-    @routes.get("/live", summary="Whether the process answers")
+    @routes.get("/live", summary="Whether the process answers and can compute", responses=problem_responses(503))
     async def live() -> Liveness:
+        if scheduler.has_failed:  # whoever watches it shall start another one
+            scheduler.check_open()
         return Liveness(version=__version__)
 
     @routes.get("/ready", summary="Whether a photo would be taken now", responses=problem_responses(503))
     async def ready() -> Readiness:
         state, default = state_of(library, scheduler), library.default
-        if default is None or state is ServiceState.DRAINING:
+        if default is None or state in (ServiceState.DRAINING, ServiceState.FAILED):
             reasons = {
                 ServiceState.STARTING: "the bundles are being loaded and warmed up",
                 ServiceState.DRAINING: "the service is shutting down",
+                ServiceState.FAILED: library.failure or "the device's engine has ended; only a restart helps",
             }
-            raise NotReady(reasons.get(state, library.failure or "unknown"), state.value)
+            raise NotReady(reasons[state], state.value)
         bundle = default.bundle
         return Readiness(
             state="busy" if state is ServiceState.BUSY else "ready",

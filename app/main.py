@@ -28,6 +28,7 @@ from app.telemetry import Telemetry, TelemetryMiddleware
 from app.tracing import tracing_for
 from model.reconstructor import Reconstructor
 from model.runtime.engine import Engine
+from model.runtime.turns import Call
 
 CPU_SLOTS, CUDA_SLOTS = 2, 8  # reconstructions in hand at once, where the settings leave it open
 
@@ -68,9 +69,13 @@ class Operations:
     runner: JobRunner
 
     async def drain(self) -> None:
-        """Refuse what is new; ends when all that was taken is finished, jobs as far as the time for it goes."""
+        """Refuse what is new; ends when all that was taken is finished. Cancelled, it tells the clients that still wait."""
         self.scheduler.drain()
-        await asyncio.gather(self.runner.drain(), self.scheduler.idle())
+        try:
+            await asyncio.gather(self.runner.drain(), self.scheduler.idle())
+        except BaseException:
+            self.scheduler.give_up()
+            raise
 
     async def reload(self) -> None:
         """Read the bundles anew; raises what `Library.reload` does."""
@@ -105,6 +110,7 @@ def create_app(settings: Settings | None = None, reconstructor: Reconstructor | 
         settings.bundle,
         settings.bundles_dir,
         open_bundle=lambda folder: reconstructor or Reconstructor.load(folder, settings.device, settings.threads),
+        warm_up=lambda opened: engine.turns().decode([Call(opened.warm_up, points=0)]),  # measures calls: others would disturb
         describe=describe,
         observe_reload=telemetry.observe_reload,
     )

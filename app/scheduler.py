@@ -7,14 +7,15 @@ import asyncio
 import math
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from app.errors import DeadlineExceeded, NotReady, QueueFull
 from model.errors import Cancelled
@@ -36,7 +37,7 @@ class _Ticket:
     called: asyncio.Future[None]
     large: bool
     is_job: bool
-    is_begun: bool = False  # a thread works on it, and gives its slot back when it is done
+    begun: float | None = None  # when a thread began to work on it, which gives its slot back when it is done
 
 
 class Scheduler:
@@ -63,6 +64,7 @@ class Scheduler:
         self._pool = ThreadPoolExecutor(MAX_SLOTS, thread_name_prefix="reconstruction")  # `slots` bounds its use
         self._waiting: deque[_Ticket] = deque()
         self._in_hand: set[_Ticket] = set()
+        self._awaited: set[asyncio.Task[Any]] = set()  # by clients
         self._mean_seconds = 1.0  # a guess before the first measurement
         self._idle = asyncio.Event()
         self._idle.set()
@@ -97,13 +99,29 @@ class Scheduler:
 
     def check_open(self) -> None:
         """Raises NotReady when nothing is taken any more, not even as a job."""
+        if self.draining or self.has_failed:
+            raise self._not_ready()
+
+    def _not_ready(self) -> NotReady:
         if self.draining:
-            raise NotReady("state: expected ready, found draining", "draining", self.retry_after_seconds)
+            return NotReady("state: expected ready, found draining", "draining", self.retry_after_seconds)
+        return NotReady("state: expected ready, found failed: the device's engine has ended", "failed")
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing can be computed any more, though nobody said so: only another process helps."""
+        return self._engine.has_ended and not self.draining
 
     @property
     def retry_after_seconds(self) -> int:
-        """Whole seconds until a slot is likely to be free: the mean time of a reconstruction, shared among the slots."""
-        return max(1, math.ceil(self._mean_seconds / self.slots))
+        """Whole seconds until a slot is likely to be free: the mean time of a reconstruction, shared among the slots.
+
+        One in hand that takes longer than the mean counts with its own time so far.
+        """
+        now = self._clock()
+        taken = [now - ticket.begun for ticket in self._in_hand if ticket.begun is not None]
+        expected = [min(max(self._mean_seconds, seconds), self._deadline_seconds) for seconds in taken] or [self._mean_seconds]
+        return max(1, math.ceil(sum(expected) / len(expected) / self.slots))
 
     async def run(
         self,
@@ -115,7 +133,7 @@ class Scheduler:
     ) -> Result:
         """The result of `work`, or DeadlineExceeded after `seconds`, at most the deadline, or Cancelled when `gone()` ends.
 
-        Raises NotReady or QueueFull at once, and whatever `work` raises.
+        Raises NotReady or QueueFull at once, NotReady also when the service ends before, and whatever `work` raises.
         """
         self.check_free()
         if large:
@@ -124,10 +142,13 @@ class Scheduler:
         abandoned = threading.Event()
         ticket = self._queue(large=large, is_job=False)  # at once: of two who come together, the second may find the queue full
         performed = asyncio.ensure_future(self._perform(ticket, work, abandoned.is_set))
+        self._awaited.add(performed)
         watch = asyncio.ensure_future(gone())
         try:
             await asyncio.wait({performed, watch}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if performed.done():
+                if performed.cancelled() or isinstance(performed.exception(), Cancelled):  # and not by this client
+                    raise self._not_ready()
                 return performed.result()
             if watch.done():
                 raise Cancelled("client: expected it to wait for its mesh, found it gone")
@@ -136,7 +157,8 @@ class Scheduler:
             abandoned.set()
             watch.cancel()
             performed.cancel()
-            if not ticket.is_begun:  # as when it was cancelled before its first step
+            self._awaited.discard(performed)
+            if ticket.begun is None:  # as when it was cancelled before its first step
                 self._leave(ticket)
 
     async def run_job(self, work: Work[Result], *, cancelled: Callable[[], bool], large: bool = False) -> Result:
@@ -145,7 +167,7 @@ class Scheduler:
         try:
             return await self._perform(ticket, work, cancelled)
         finally:
-            if not ticket.is_begun:
+            if ticket.begun is None:
                 self._leave(ticket)
 
     def _queue(self, *, large: bool, is_job: bool) -> _Ticket:
@@ -158,12 +180,11 @@ class Scheduler:
     async def _perform(self, ticket: _Ticket, work: Work[Result], cancelled: Callable[[], bool]) -> Result:
         loop = asyncio.get_running_loop()
         await ticket.called
-        ticket.is_begun = True
-        begun = self._clock()
         # With the context, in which logs find the request's id.
-        future: Future[Result] = self._pool.submit(copy_context().run, work, self._engine.turns(cancelled))
+        future = self._pool.submit(copy_context().run, _worked, work, self._engine.turns(cancelled))
+        ticket.begun = self._clock()
         # The slot is free when the thread is, which may be a while after its client was given up.
-        future.add_done_callback(lambda _: _tell(loop, partial(self._leave, ticket, begun)))
+        future.add_done_callback(lambda _: _tell(loop, partial(self._leave, ticket)))
         return await asyncio.wrap_future(future)
 
     def _call(self) -> None:
@@ -180,10 +201,10 @@ class Scheduler:
             self._in_hand.add(ticket)
             ticket.called.set_result(None)
 
-    def _leave(self, ticket: _Ticket, begun: float | None = None) -> None:
-        """Take a ticket out, from the queue or from its slot; begun: when its work began, to learn how long it took."""
-        if begun is not None:
-            seconds = self._clock() - begun
+    def _leave(self, ticket: _Ticket) -> None:
+        """Take a ticket out, from the queue or from its slot, and learn how long its work took."""
+        if ticket.begun is not None:
+            seconds = self._clock() - ticket.begun
             self._mean_seconds = SMOOTHING * self._mean_seconds + (1 - SMOOTHING) * seconds
         if ticket in self._waiting:
             self._waiting.remove(ticket)
@@ -200,11 +221,25 @@ class Scheduler:
         """Ends when nothing waits and nothing is in hand."""
         await self._idle.wait()
 
+    def give_up(self) -> None:
+        """Drain no longer: clients that still wait are told so, and their work stops."""
+        self.draining = True
+        for performed in self._awaited:
+            performed.cancel()
+
     def close(self) -> None:
         """End the engine, and with it all that still asks it; does not wait for threads that compute."""
-        self.draining = True
+        self.give_up()
         self._engine.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _worked(work: Work[Result], turns: Turns) -> Result:
+    try:
+        return work(turns)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # who keeps the error, and be it a ring of frames, keeps no photo or plane
+        raise
 
 
 def _tell(loop: asyncio.AbstractEventLoop, message: Callable[[], None]) -> None:

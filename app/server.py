@@ -2,9 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 import uvicorn
@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
     """Uvicorn with a drain before its end, so that it ends with exit code 0.
 
     SIGTERM and SIGINT: `operations.drain()` is awaited, at most `drain_seconds`, while the port still answers: /health/ready says
-    `draining`, new work is refused with a 503. Then connections are closed. A second signal ends it at once.
+    `draining`, new work is refused with a 503. Then connections are closed. A second signal ends the wait, no matter for what.
     SIGHUP: `operations.reload()` is awaited; what it raises is logged.
     """
 
@@ -42,7 +42,7 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._stopping: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # the type of sockets
         self._loop = asyncio.get_running_loop()
@@ -52,13 +52,19 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Not noted among the captured signals, which uvicorn raises anew after its end."""
-        if self._stopping or self._loop is None:
-            self.should_exit = self.force_exit = True
-            return
-        self._stopping = True
-        self._loop.call_soon_threadsafe(self._begin, self._stop)
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._end)
 
-    def _begin(self, action: Callable[[], Awaitable[None]]) -> None:
+    def _end(self) -> None:
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop())
+        else:
+            self._stopping.cancel()
+            self.should_exit = True  # also when it was cancelled before its first step
+
+    def _begin(self, action: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.ensure_future(action())
         self._tasks.add(task)  # the loop itself keeps only a weak reference
         task.add_done_callback(self._tasks.discard)
@@ -67,8 +73,8 @@ class Server(uvicorn.Server):
         log.info("draining", seconds=self._drain_seconds)
         try:
             await asyncio.wait_for(self._operations.drain(), self._drain_seconds)
-        except TimeoutError:
-            log.warning("drained only in part", seconds=self._drain_seconds)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            log.warning("drained only in part", reason="time" if isinstance(error, TimeoutError) else "a second signal")
         except Exception:
             log.exception("draining failed")
         self.should_exit = True

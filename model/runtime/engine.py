@@ -60,6 +60,11 @@ class Engine:
         self._give_up()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it was closed, or its thread has died: it makes no call any more."""
+        return self._closed
+
+    @property
     def waiting(self) -> int:
         """How many pictures wait for the device or have it."""
         return len(self._waiting)

@@ -1,7 +1,9 @@
 """Who is served next, who is turned away, and what becomes of those that nobody waits for."""
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -12,15 +14,15 @@ from model.runtime.turns import AtOnce
 
 
 class NoEngine:
-    """Calls are made where they are asked for."""
+    """Calls are made where they are asked for, until it has ended."""
 
-    closed = False
+    has_ended = False
 
     def turns(self, cancelled):
-        return AtOnce(cancelled)
+        return AtOnce(lambda: self.has_ended or cancelled())
 
     def close(self):
-        self.closed = True
+        self.has_ended = True
 
 
 class Gate:
@@ -60,7 +62,8 @@ def run(scenario, **settings):
     """Run `scenario(scheduler)` in an event loop with a scheduler of its own."""
 
     async def main():
-        scheduler = Scheduler(NoEngine(), **{"slots": 1, "queue_size": 2, "deadline_seconds": 5.0, **settings})
+        settings.setdefault("engine", NoEngine())
+        scheduler = Scheduler(**{"slots": 1, "queue_size": 2, "deadline_seconds": 5.0, **settings})
         try:
             await scenario(scheduler)
         finally:
@@ -212,6 +215,63 @@ def test_large_ones_leave_places_in_the_queue_to_small_ones():
     run(scenario, queue_size=8)
 
 
+def test_retry_after_tells_of_one_in_hand_that_takes_longer_than_those_before():
+    now = [0.0]
+
+    async def scenario(scheduler):
+        gate = Gate()
+        task = begin(scheduler, gate)
+        await reached(gate.begun.is_set)
+        found = []
+        for now[0] in (0.5, 7.0, 1000.0):
+            found.append(scheduler.retry_after_seconds)
+        assert found == [1, 7, 10]  # no longer than the deadline, should it never end
+        gate.open.set()
+        await task
+
+    run(scenario, clock=lambda: now[0], deadline_seconds=10.0)
+
+
+def test_a_thread_that_cannot_be_started_costs_no_slot(monkeypatch):
+    async def scenario(scheduler):
+        def refuse(*work):
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(scheduler._pool, "submit", refuse)
+            for begun in (begin(scheduler, Gate()), scheduler.run_job(Gate(), cancelled=lambda: False)):
+                with pytest.raises(RuntimeError, match="new thread"):
+                    await begun
+        assert await asyncio.wait_for(begin(scheduler, lambda turns: 42), 5) == 42
+
+    run(scenario)
+
+
+class Plane:
+    """Something large."""
+
+
+def test_an_error_that_is_kept_keeps_nothing_of_its_picture():
+    """As in a ring of frames, which is found only now and then."""
+    held = []
+
+    def fail(turns):
+        plane = Plane()
+        held.append(weakref.ref(plane))
+        raise NoSurface("nothing")
+
+    async def scenario(scheduler):
+        with pytest.raises(NoSurface) as kept:
+            await scheduler.run(fail, gone=forever)
+        assert (kept.value.args, held[0]()) == (("nothing",), None)
+
+    gc.disable()
+    try:
+        run(scenario)
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("asked", [0.02, 100.0])
 def test_the_deadline_ends_the_wait_and_stops_the_work(asked):
     async def scenario(scheduler):
@@ -321,3 +381,42 @@ def test_draining_finishes_what_waits_and_takes_nothing_new():
         await asyncio.wait_for(idle, 5)
 
     run(scenario)
+
+
+def test_who_waits_when_a_drain_is_given_up_is_told_and_all_work_for_clients_stops():
+    async def scenario(scheduler):
+        gates = [Gate() for _ in range(3)]
+        tasks = [begin(scheduler, gate) for gate in gates]
+        await reached(gates[0].begun.is_set)
+        scheduler.give_up()
+        for found in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(found, NotReady)
+            assert found.state == "draining"
+        assert gates[0].stopped.wait(5)
+        await asyncio.wait_for(scheduler.idle(), 5)
+        assert not gates[1].begun.is_set()
+
+    run(scenario)
+
+
+def test_without_an_engine_everybody_is_told_that_the_service_has_failed():
+    engine = NoEngine()
+
+    async def scenario(scheduler):
+        gates = [Gate(), Gate()]
+        request = begin(scheduler, gates[0])
+        job = asyncio.ensure_future(scheduler.run_job(gates[1], cancelled=lambda: False))
+        await reached(lambda: all(gate.begun.is_set() for gate in gates))
+        assert not scheduler.has_failed
+        engine.has_ended = True
+        for asked in (request, begin(scheduler, Gate())):
+            with pytest.raises(NotReady, match="engine has ended") as told:
+                await asked
+            assert (told.value.state, told.value.headers()) == ("failed", {})
+        with pytest.raises(Cancelled):
+            await job
+        assert scheduler.has_failed
+        scheduler.drain()
+        assert not scheduler.has_failed
+
+    run(scenario, engine=engine, slots=2)

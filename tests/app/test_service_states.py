@@ -1,8 +1,10 @@
 """The service under way: full, late, left alone, starting, failing, draining."""
 
+import asyncio
 import threading
 
 import anyio
+import pytest
 
 from model.errors import BundleError
 from tests.app.service import FakeReconstructor, assert_problem, multipart_scope, until_ready
@@ -124,6 +126,15 @@ def test_a_starting_service_is_alive_but_not_ready(serve, settings, photo, recon
         assert client.reconstruct(photo).status_code == 200
 
 
+def test_a_bundle_is_warmed_up_by_the_thread_that_owns_the_device(serve, settings, reconstructor):
+    """Else calls for photos would disturb what is measured then."""
+    threads = []
+    reconstructor.warm_up = lambda: threads.append(threading.current_thread().name)
+    with serve(settings, reconstructor) as client:
+        until_ready(client)
+    assert threads == ["engine"]
+
+
 class Unloadable(FakeReconstructor):
     def __init__(self, error):
         super().__init__()
@@ -154,6 +165,22 @@ def test_a_missing_bundle_is_told_by_readiness(serve, settings, tmp_path):
     with serve(settings.model_copy(update={"bundle": tmp_path / "none"}), None) as client:
         wait_for(lambda: client.get("/health/ready").json()["state"] == "failed")
         assert "none" in client.get("/health/ready").json()["detail"]
+
+
+def test_a_service_whose_engine_has_ended_says_so_and_asks_for_a_restart(client, photo):
+    client.app.state.operations.scheduler._engine.close()
+    for refused in (client.get("/health/ready"), client.get("/health/live"), client.reconstruct(photo)):
+        assert assert_problem(refused, 503, "not-ready")["state"] == "failed"
+
+
+def test_a_drain_that_takes_too_long_tells_those_who_still_wait(client, photo, reconstructor):
+    answers = occupy(client, reconstructor, photo, waiting=1)
+    drained = client._portal.start_task_soon(asyncio.wait_for, client.app.state.operations.drain(), 0.05)
+    for answer in answers:
+        assert assert_problem(answer.result(5), 503, "not-ready")["state"] == "draining"
+    assert reconstructor.stopped.wait(5)
+    with pytest.raises(TimeoutError):
+        drained.result(10)
 
 
 def test_a_draining_service_finishes_what_it_has_and_refuses_what_is_new(client, photo, reconstructor):

@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.jobs.job import JobState
+from app.jobs.store import JobStore
 from tests.app.service import assert_problem
 
 SERVE = [str(Path(sys.executable).with_name("monotwin")), "serve"]
@@ -116,3 +118,18 @@ def test_a_job_that_was_accepted_before_the_end_is_done_after_the_next_start(tin
         for answer in accepted:
             wait_for(lambda job=answer.headers["Location"]: client.get(job).json()["state"] == "succeeded", process)
             assert client.get(f"{answer.headers['Location']}/mesh").content[:4] == b"glTF"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+def test_a_second_signal_ends_the_wait_and_hands_the_job_back(tiny_bundle, photo, tmp_path):
+    with serving(tiny_bundle, tmp_path) as (process, client):
+        accepted = client.post("/reconstruct/batch", files=[("image", photo)] * 64, data={"resolution": "256"})
+        wait_for(lambda: client.get(accepted.headers["Location"]).json()["state"] == "running", process)
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: client.get("/health/ready").json().get("state") == "draining", process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    store = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    job = store.get(accepted.json()["id"], "anonymous")
+    assert job.state is JobState.QUEUED
+    store.close()

@@ -285,6 +285,7 @@ def test_a_fault_reaches_its_caller_alone(engine, device, pool):
     finish(engine, good)
     with pytest.raises(ArithmeticError, match="fault"):
         bad.result(PATIENCE)
+    assert not engine.has_ended
     assert device.made == ["a0", "b0", "a1", "b1", "b2", "b3"]
 
 
@@ -378,6 +379,7 @@ def test_a_thread_that_dies_leaves_nobody_waiting(engine, device, pool):
     for future in (dying, other):
         assert_closed(lambda future=future: future.result(PATIENCE))
     assert_closed(lambda: engine.turns().decode(device.calls("later", 1)))
+    assert engine.has_ended
 
 
 class Plane:
