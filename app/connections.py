@@ -12,12 +12,14 @@ class Connection(H11Protocol):
     """Uvicorn's, ended when between two requests the complete head of the next one does not come within `HEAD_SECONDS`.
 
     That is for the client that drips its head, for the one that goes on to send a body that was refused long ago, and for the
-    one that does not read its answer: that is given up only where nothing of it was taken in the meantime.
+    one that does not read its answer: that is given up only where nothing of it was taken in the meantime. In the middle of an
+    answer, too, where the next piece of it waits for room.
     """
 
     head_seconds = HEAD_SECONDS
     _unread = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _room_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -44,7 +46,30 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_awaiting_room()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_room(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._stop_awaiting_room()
+        super().resume_writing()
+
+    def _await_room(self, unread: int) -> None:
+        self._room_timer = self.loop.call_later(self.head_seconds, self._expect_progress, unread)
+
+    def _stop_awaiting_room(self) -> None:
+        if self._room_timer is not None:
+            self._room_timer.cancel()
+
+    def _expect_progress(self, unread: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < unread:
+            self._await_room(left)
+        else:
+            self.transport.abort()
 
     def _await_head(self) -> None:
         self._stop_waiting()

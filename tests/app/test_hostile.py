@@ -282,6 +282,40 @@ def test_many_slow_clients_do_not_keep_a_quick_one_waiting(service):
         assert time.monotonic() - start < 1
 
 
+ASSET = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: t\r\n\r\n"  # more than a megabyte
+
+
+def until_connections_are(service, count):
+    deadline = time.monotonic() + PATIENCE
+    while service.process.num_fds() != count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_client_that_reads_none_of_its_answers_is_given_up(service):
+    """The answer after the next one waits for room, and would for ever."""
+    before = service.process.num_fds()
+    with service.connect() as connection:
+        connection.sendall(20 * ASSET)
+        until_connections_are(service, before + 1)
+        until_connections_are(service, before)
+
+
+def test_a_client_that_reads_slowly_gets_all_its_answers(service):
+    whole = service.ask(ASSET)[2]
+    start = time.monotonic()
+    with service.connect() as connection:
+        connection.sendall(20 * ASSET)
+        received = 0
+        while time.monotonic() < start + 3 * HEAD_SECONDS:
+            received += len(connection.recv(200_000))
+            time.sleep(0.1)
+        while received < 20 * len(whole):
+            chunk = connection.recv(1_000_000)
+            assert chunk, received
+            received += len(chunk)
+
+
 def test_a_client_that_goes_away_in_the_middle_harms_nothing(service):
     request = post(file(encoded(picture(), "PNG")) + text("resolution", b"32") + END)
     with no_fault_logged(service):
