@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Iterator, Mapping
+from contextlib import contextmanager
 
 from app.jobs.bodies import JobBody
 
@@ -23,6 +25,42 @@ def event(body: JobBody) -> str:
     return f"event: {name}\nid: {event_id(body)}\ndata: {body.model_dump_json()}\n\n"
 
 
+class Watch:
+    """Asks the store one question for all jobs that are followed here, however many: were they written to?
+
+    ask: `JobStore.stamps`, which blocks. A stamp is at most `poll_seconds` old.
+    """
+
+    def __init__(self, ask: Callable[[Collection[str]], Mapping[str, Hashable]], poll_seconds: float) -> None:
+        self._ask = ask
+        self._poll_seconds = poll_seconds
+        self._followed: Counter[str] = Counter()
+        self._asking: asyncio.Task[Mapping[str, Hashable]] | None = None
+
+    @contextmanager
+    def following(self, job_id: str) -> Iterator[Callable[[], Awaitable[Hashable]]]:
+        """What asks for the stamp of this job, which is None where it is not known yet or no more; raises what `ask` does."""
+        self._followed[job_id] += 1
+        try:
+            yield lambda: self._stamp(job_id)
+        finally:
+            self._followed -= Counter([job_id])  # and forgets it with its last follower
+
+    async def _stamp(self, job_id: str) -> Hashable:
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._round())
+        return (await asyncio.shield(self._asking)).get(job_id)  # one follower that leaves takes no answer from the others
+
+    async def _round(self) -> Mapping[str, Hashable]:
+        try:
+            return await asyncio.to_thread(self._ask, tuple(self._followed))
+        finally:
+            asyncio.get_running_loop().call_later(self._poll_seconds, self._forget)
+
+    def _forget(self) -> None:
+        self._asking = None
+
+
 async def follow(
     read: Callable[[], Awaitable[JobBody | None]],
     *,
@@ -35,14 +73,15 @@ async def follow(
 
     Also ends when there is no such job any more, and when the service drains: clients come back by themselves, to another one.
     """
-    silent_seconds = 0.0
+    silent_seconds, known = 0.0, None
     while (body := await read()) is not None:
-        if (now := event_id(body)) != seen:
-            seen, silent_seconds = now, 0.0
+        if body is not known and event_id(body) != seen:
+            seen, silent_seconds = event_id(body), 0.0
             yield event(body)
         elif silent_seconds >= keep_alive_seconds:
             silent_seconds = 0.0
             yield KEEP_ALIVE
+        known = body
         if body.state.is_final or draining():
             return
         await asyncio.sleep(poll_seconds)

@@ -4,18 +4,21 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
+import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import WithJsonSchema
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from app.access import client_of
-from app.errors import JobGone, NoResult, UnknownJob
+from app.errors import JobGone, JobsUnavailable, NoResult, UnknownJob
 from app.jobs import events
 from app.jobs.archive import archive_of
 from app.jobs.bodies import (
@@ -48,7 +51,10 @@ from app.uploads import Upload, read_upload
 
 CACHE = {"Cache-Control": "private, no-cache"}  # kept by nobody but the client, which asks each time whether it still holds
 ASK_AGAIN_SECONDS = 2
+ROOM_SECONDS = 60  # Retry-After of a full disk
 CHUNK_BYTES = 1 << 18
+
+log = structlog.stdlib.get_logger("monotwin.jobs")
 
 ImageIndex = Annotated[str, WithJsonSchema({"type": "integer", "minimum": 0})]  # compared as text: digits can be too many for int
 Accept = Callable[[Request, Upload, Order, Kind], Awaitable[Response]]
@@ -64,7 +70,8 @@ class NotYet(NoResult):
 class Acceptance:
     """Turns an upload into a job and answers 202, with the same job for an Idempotency-Key that comes again.
 
-    `poke` is told of each new job. Raises InvalidHeader, IdempotencyConflict or JobsFull; then nothing is kept.
+    `poke` is told of each new job. Raises InvalidHeader, IdempotencyConflict, JobsFull or JobsUnavailable; then nothing is
+    kept. Where SQLAlchemyError is raised the job may have been added all the same.
     """
 
     def __init__(self, settings: Settings, store: JobStore, files: JobFiles, poke: Callable[[], None]) -> None:
@@ -86,17 +93,26 @@ class Acceptance:
 
     def _add(self, new: NewJob, upload: Upload, key: str | None) -> tuple[Job, bool]:
         """Files first, so that a job in the store never lacks them. Blocks, and runs to its end even if the client leaves."""
-        created = False
         masks = upload.masks or (None,) * len(upload.images)
+        uploads = [JobUpload(image, mask) for image, mask in zip(upload.images, masks, strict=True)]
+        add = partial(self._store.add, new, idempotency_key=key, fingerprint=fingerprint(new, upload), max_waiting=self._max_jobs)
+        if (earlier := self._store.check(new.owner, **add.keywords)) is not None:
+            return earlier, False
+        needed = False
         try:
-            self._files.add(new.id, [JobUpload(image, mask) for image, mask in zip(upload.images, masks, strict=True)])
-            job, created = self._store.add(
-                new, idempotency_key=key, fingerprint=fingerprint(new, upload), max_waiting=self._max_jobs
-            )
+            self._files.add(new.id, uploads)
+            job, needed = add()
+        except OSError as error:
+            log.exception("an upload could not be kept")
+            raise JobsUnavailable(f"jobs: expected room for the upload, found {error.strerror}", ROOM_SECONDS) from error
+        except SQLAlchemyError:  # perhaps after it was added: where a connection broke nobody knows, and the sweep finds out
+            needed = True
+            needed = self._store.get(new.id, new.owner) is not None
+            raise
         finally:
-            if not created:
+            if not needed:
                 self._files.remove(new.id)
-        return job, created
+        return job, needed
 
 
 def fingerprint(new: NewJob, upload: Upload) -> str:
@@ -139,6 +155,7 @@ def router(
     service is about to end, and with it every stream of events.
     """
     routes = APIRouter(tags=["jobs"])
+    watch = events.Watch(store.stamps, poll_seconds)
 
     async def find(request: Request, job_id: str) -> Job:
         """Raises UnknownJob or JobGone."""
@@ -175,16 +192,24 @@ def router(
         select(order.form.bundle)
         return await accept(request, upload, order, "batch")
 
-    @routes.get("/jobs", summary="This client's jobs, the newest first", responses=problem_responses(401, 422, 500))
+    @routes.get(
+        "/jobs",
+        summary="This client's jobs, the newest first",
+        response_model=JobList,
+        responses=problem_responses(401, 422, 500),
+    )
     async def list_jobs(
         request: Request,
-        response: Response,
         limit: Annotated[int, Query(ge=1, le=100, description="Most jobs in the answer.")] = 20,
         state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
-    ) -> JobList:
-        response.headers.update(CACHE)
-        jobs = await asyncio.to_thread(store.list, client_of(request.scope).name, limit=limit, state=state)
-        return JobList(jobs=[JobBody.of(job) for job in jobs])
+    ) -> Response:
+        owner = client_of(request.scope).name
+
+        def listed() -> bytes:  # in its thread: a hundred batches of 64 photos take a tenth of a second to write down
+            jobs = JobList(jobs=[JobBody.of(job) for job in store.list(owner, limit=limit, state=state)])
+            return jobs.model_dump_json().encode()
+
+        return Response(await asyncio.to_thread(listed), media_type="application/json", headers=CACHE)
 
     @routes.get("/jobs/{job_id}", summary="A job as it is now", responses=job_problems())
     async def job(request: Request, response: Response, job_id: str) -> JobBody:
@@ -216,14 +241,29 @@ def router(
         if found.state.is_final and seen == events.event_id(JobBody.of(found)):
             return Response(status_code=204)
 
-        async def read() -> JobBody | None:
-            job = await asyncio.to_thread(store.get, found.id, found.owner)
-            return None if job is None else JobBody.of(job)
+        async def stream() -> AsyncGenerator[str, None]:
+            body, stamp = JobBody.of(found), None
 
-        stream = events.follow(
-            read, seen=seen, draining=draining, poll_seconds=poll_seconds, keep_alive_seconds=keep_alive_seconds
-        )
-        return StreamingResponse(stream, media_type=EVENT_STREAM, headers=events.HEADERS)
+            async def read() -> JobBody | None:
+                nonlocal body, stamp
+                try:
+                    newest = await stamp_now()
+                    if newest is None or newest != stamp:
+                        job = await asyncio.to_thread(store.get, found.id, found.owner)
+                        if job is None:
+                            return None
+                        body, stamp = JobBody.of(job), newest
+                except SQLAlchemyError as error:  # no news; the stream began as a 200 and can be no problem any more
+                    log.warning("a job that is followed could not be read", job_id=found.id, error=str(error))
+                return body
+
+            with watch.following(found.id) as stamp_now:
+                async for event in events.follow(
+                    read, seen=seen, draining=draining, poll_seconds=poll_seconds, keep_alive_seconds=keep_alive_seconds
+                ):
+                    yield event
+
+        return StreamingResponse(stream(), media_type=EVENT_STREAM, headers=events.HEADERS)
 
     @routes.head("/jobs/{job_id}/archive", include_in_schema=False)
     @routes.get(

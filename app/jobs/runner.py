@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -31,6 +31,8 @@ from app.tracing import NO_TRACING, Tracing
 from model.errors import Cancelled, MonotwinError, ReconstructionError
 from model.runtime.turns import Turns
 
+Told = TypeVar("Told")
+
 log = structlog.stdlib.get_logger("monotwin.jobs")
 
 
@@ -43,7 +45,13 @@ class Pace:
     poll: float = 1.0  # other services that share the database add jobs too
     tidy: float = 60.0
     stop: float = 5.0  # for a job that is told to stop to notice it
-    retries: Sequence[float] = (1.0, 2.0, 4.0, 8.0, *[15.0] * 40)  # pauses for a database that is away while a job ends
+    retries: Sequence[float] = (
+        1.0,
+        2.0,
+        4.0,
+        8.0,
+        *[15.0] * 40,
+    )  # pauses for a database that is away, or a full disk, while a job ends
 
 
 @dataclass(eq=False)
@@ -258,7 +266,7 @@ class JobRunner:
 
             product = await self._scheduler.run_job(work, cancelled=hand.stop.is_set, large=order.is_large)
             json.dumps(product.facts, allow_nan=False)  # what the store cannot keep is this image's problem, not the job's
-            files = await asyncio.to_thread(self._files.write_results, hand.claim, index, product)
+            files = await self._surely(lambda: self._files.write_results(hand.claim, index, product), hand.stop.is_set)
         except (Cancelled, NotReady):
             raise
         except Exception as error:
@@ -284,13 +292,17 @@ class JobRunner:
         except Exception:
             log.exception("a job could not be handed back", job_id=hand.claim.id)
 
-    async def _surely(self, change: Callable[[], bool]) -> bool:
-        """The last word of a claim, said again while the database is away: the work of an hour may depend on it."""
+    async def _surely(self, change: Callable[[], Told], given_up: Callable[[], bool] = lambda: False) -> Told:
+        """What a claim has come to, written again while the database is away or the disk full: much work may depend on it."""
         for pause in self._pace.retries:
             try:
                 return await asyncio.to_thread(change)
+            except FileNotFoundError:
+                raise  # the folder was deleted with its job
             except (sa.exc.DBAPIError, sa.exc.TimeoutError, OSError):
-                log.exception("the end of a job could not be written, will try again", seconds=pause)
+                if given_up():
+                    raise
+                log.exception("what a job has come to could not be written, will try again", seconds=pause)
             await asyncio.sleep(pause)
         return await asyncio.to_thread(change)
 

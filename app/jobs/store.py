@@ -8,7 +8,7 @@ the newer one can finish it, and a job that was cancelled under a worker stays c
 import math
 import re
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ LOCK_SECONDS = 30.0  # SQLite's writers wait for each other so long
 SOCKET_SECONDS = 30.0  # a database that does not answer is an error, not a hanging thread
 CREATION_LOCK = 0x6D6F6E6F  # PostgreSQL's advisory lock while tables are made
 IDS_AT_ONCE = 500
+UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 
 _metadata = sa.MetaData()
@@ -60,6 +61,8 @@ _jobs = sa.Table(
     sa.UniqueConstraint("owner", "idempotency_key"),
     sa.Index("monotwin_jobs_by_state", "state", "created_at"),
     sa.Index("monotwin_jobs_by_owner", "owner", "created_at"),
+    sa.Index("monotwin_jobs_by_end", "finished_at"),
+    sa.Index("monotwin_jobs_by_expiry", "expires_at"),
 )
 _PUBLIC = [_jobs.c[name] for name in Job.__dataclass_fields__]
 
@@ -76,7 +79,7 @@ class JobStore:
         self._result_seconds = result_seconds
         self._clock = clock
         self._engine = _engine(address)
-        with self._change() as connection:
+        with self._transaction(writes=True) as connection:
             if connection.dialect.name == "postgresql":  # where two services that start at once would both make the table
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
             _metadata.create_all(connection)
@@ -86,10 +89,12 @@ class JobStore:
         self._engine.dispose()
 
     @contextmanager
-    def _change(self) -> Iterator[sa.Connection]:
-        """A transaction that writes."""
-        with self._engine.connect().execution_options(monotwin_writes=True) as connection, connection.begin():
-            yield connection
+    def _transaction(self, *, writes: bool = False) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect().execution_options(monotwin_writes=writes) as connection, connection.begin():
+                yield connection
+        except OSError as error:  # pg8000 passes on what the socket says of a server that takes too long
+            raise sa.exc.OperationalError(None, None, error) from error
 
     # What clients ask for.
 
@@ -100,20 +105,28 @@ class JobStore:
         needed. Raises IdempotencyConflict for a key that came with another fingerprint, JobsFull where `max_waiting` are queued.
         """
         try:
-            with self._change() as connection:
-                earlier = self._earlier(connection, job.owner, idempotency_key, fingerprint)
-                if earlier is not None:
-                    return earlier, False
-                waiting = connection.scalar(sa.select(sa.func.count()).select_from(_jobs).where(_jobs.c.state == JobState.QUEUED))
-                if (waiting or 0) >= max_waiting:
-                    raise JobsFull(f"jobs: expected fewer than {max_waiting} to wait", self._retry_after(connection))
-                return self._insert(connection, job, idempotency_key, fingerprint), True
+            with self._transaction(writes=True) as connection:
+                earlier = self._check(connection, job.owner, idempotency_key, fingerprint, max_waiting)
+                return (earlier, False) if earlier else (self._insert(connection, job, idempotency_key, fingerprint), True)
         except sa.exc.IntegrityError:  # the same key, at the same moment
-            with self._engine.connect() as connection:
+            with self._transaction() as connection:
                 earlier = self._earlier(connection, job.owner, idempotency_key, fingerprint)
             if earlier is None:
                 raise
             return earlier, False
+
+    def check(self, owner: str, *, idempotency_key: str | None, fingerprint: str, max_waiting: int) -> Job | None:
+        """What `add` would say now, before anybody writes files for nothing: the earlier job, or None; raises what it does."""
+        with self._transaction() as connection:
+            return self._check(connection, owner, idempotency_key, fingerprint, max_waiting)
+
+    def _check(self, connection: sa.Connection, owner: str, key: str | None, fingerprint: str, max_waiting: int) -> Job | None:
+        earlier = self._earlier(connection, owner, key, fingerprint)
+        if earlier is None:
+            waiting = connection.scalar(sa.select(sa.func.count()).select_from(_jobs).where(_jobs.c.state == JobState.QUEUED))
+            if (waiting or 0) >= max_waiting:
+                raise JobsFull(f"jobs: expected fewer than {max_waiting} to wait", self._retry_after(connection))
+        return earlier
 
     def _earlier(self, connection: sa.Connection, owner: str, key: str | None, fingerprint: str) -> Job | None:
         if key is None:
@@ -166,7 +179,7 @@ class JobStore:
         if not JOB_ID.fullmatch(job_id):  # what a client wrote need not even be text for PostgreSQL
             return None
         query = sa.select(*_PUBLIC).where(_jobs.c.id == job_id, _jobs.c.owner == owner)
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else _job(row)
 
@@ -176,8 +189,13 @@ class JobStore:
         if state is not None:
             query = query.where(_jobs.c.state == state)
         query = query.order_by(_jobs.c.created_at.desc(), _jobs.c.id.desc()).limit(limit)
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             return [_job(row) for row in connection.execute(query).mappings()]
+
+    def stamps(self, job_ids: Collection[str]) -> dict[str, Hashable]:
+        """For each of these jobs something that differs from before when the job was written to; unknown ones are left out."""
+        stamp = (_jobs.c.state, _jobs.c.attempts, _jobs.c.lease_until, _jobs.c.removed)  # each heartbeat moves the lease
+        return {row.id: tuple(row)[1:] for row in self._rows(job_ids, *stamp)}
 
     def delete(self, job_id: str, owner: str) -> Job | None:
         """Cancel a job that waits or runs, and mark a finished one as removed; the job as it is then, None as for `get`.
@@ -187,8 +205,8 @@ class JobStore:
         if not JOB_ID.fullmatch(job_id):
             return None
         mine = (_jobs.c.id == job_id) & (_jobs.c.owner == owner)
-        unfinished = _jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING])
-        with self._change() as connection:
+        unfinished = _jobs.c.state.in_(UNFINISHED)
+        with self._transaction(writes=True) as connection:
             cancel = sa.update(_jobs).where(mine, unfinished).values(self._finished(JobState.CANCELLED))
             if connection.execute(cancel).rowcount == 0:
                 connection.execute(sa.update(_jobs).where(mine).values(removed=True))
@@ -203,7 +221,7 @@ class JobStore:
         died = (_jobs.c.state == JobState.RUNNING) & (_jobs.c.lease_until < now)
         may_run = (_jobs.c.state == JobState.QUEUED) | (died & (_jobs.c.attempts - _jobs.c.released < MAX_ATTEMPTS))
         oldest = sa.select(_jobs.c.id, _jobs.c.image_count).where(may_run).order_by(_jobs.c.created_at, _jobs.c.id).limit(1)
-        with self._change() as connection:
+        with self._transaction(writes=True) as connection:
             found = connection.execute(oldest.with_for_update(skip_locked=True)).first()  # SQLite's writers are alone anyway
             if found is None:
                 return None
@@ -227,7 +245,7 @@ class JobStore:
             & (_jobs.c.attempts - _jobs.c.released >= MAX_ATTEMPTS)
         )
         failed = []
-        with self._change() as connection:
+        with self._transaction(writes=True) as connection:
             rows = connection.execute(sa.select(*_PUBLIC).where(dead).with_for_update(skip_locked=True)).mappings().all()
             for row in rows:
                 values = {**self._finished(JobState.FAILED), "problem": problem(_job(row))}
@@ -265,7 +283,7 @@ class JobStore:
     def _write(self, claim: Job, values: dict[str, Any]) -> bool:
         """The one place where a claim changes its job."""
         held = (_jobs.c.id == claim.id) & (_jobs.c.attempts == claim.attempts) & (_jobs.c.state == JobState.RUNNING)
-        with self._change() as connection:
+        with self._transaction(writes=True) as connection:
             return connection.execute(sa.update(_jobs).where(held).values(values)).rowcount == 1
 
     def _is(self, claim: Job, state: JobState) -> bool:
@@ -282,7 +300,7 @@ class JobStore:
         """
         now = self._clock()
         forgotten = _jobs.c.expires_at <= now - ROW_FACTOR * self._result_seconds
-        with self._change() as connection:
+        with self._transaction(writes=True) as connection:
             connection.execute(sa.delete(_jobs).where(forgotten))
             due = sa.update(_jobs).where(_jobs.c.expires_at <= now, _jobs.c.removed.is_(False)).values(removed=True)
             return int(connection.execute(due).rowcount)
@@ -291,20 +309,24 @@ class JobStore:
         """Whether each of these jobs still needs its files; jobs that are unknown here are left out."""
         # A failed batch has no results, and a cancelled job's may be half made.
         needed = sa.not_(_jobs.c.removed) & _jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING, JobState.SUCCEEDED])
+        return {row.id: bool(row.needed) for row in self._rows(job_ids, needed.label("needed"))}
+
+    def _rows(self, job_ids: Collection[str], *columns: sa.ColumnElement[Any]) -> Iterator[sa.Row[Any]]:
+        """The id and these columns of each of these jobs that there is."""
         ids = list(job_ids)
-        found: dict[str, bool] = {}
-        with self._engine.connect() as connection:
+        with self._transaction() as connection:
             for begin in range(0, len(ids), IDS_AT_ONCE):
-                some = sa.select(_jobs.c.id, needed.label("needed")).where(_jobs.c.id.in_(ids[begin : begin + IDS_AT_ONCE]))
-                found |= {row.id: bool(row.needed) for row in connection.execute(some)}
-        return found
+                yield from connection.execute(
+                    sa.select(_jobs.c.id, *columns).where(_jobs.c.id.in_(ids[begin : begin + IDS_AT_ONCE]))
+                )
 
     def counts(self) -> dict[JobState, int]:
-        """Jobs of all owners in each state, without those that are removed."""
-        query = sa.select(_jobs.c.state, sa.func.count().label("jobs")).where(_jobs.c.removed.is_(False)).group_by(_jobs.c.state)
-        with self._engine.connect() as connection:
+        """Jobs of all owners that wait, and that run. Ended ones are not counted: there may be very many."""
+        unfinished = _jobs.c.state.in_(UNFINISHED)
+        query = sa.select(_jobs.c.state, sa.func.count().label("jobs")).where(unfinished).group_by(_jobs.c.state)
+        with self._transaction() as connection:
             counted = {row.state: row.jobs for row in connection.execute(query)}
-        return {state: counted.get(state, 0) for state in JobState}
+        return {state: counted.get(state, 0) for state in UNFINISHED}
 
 
 def _stored(images: Sequence[ImageReport]) -> list[dict[str, Any]]:
