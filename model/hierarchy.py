@@ -27,7 +27,7 @@ Progress = Callable[[float], None]  # told the share of a query that is done, ri
 Indices = npt.NDArray[np.int64]
 
 COARSEST_CELLS = 32  # cells along the image's side below which a grid is not halved any more
-PIECE = 2**18  # points asked between two words of progress; no less than a GPU wants at once
+PIECE = 2**18  # points asked between two words of progress, where nothing else is said
 MARGIN = 2  # coarse nodes kept around what may be inside: what interpolation reaches to
 
 
@@ -48,6 +48,7 @@ def query_hierarchically(
     coverage: Float32 | None = None,
     culling: Culling = SIGNS_ALONE,
     progress: Progress = lambda share: None,
+    piece: int = PIECE,
 ) -> SampledBox:
     """The field on its grid, cut to the silhouette: its own values at both ends of every edge that crosses the level.
 
@@ -55,10 +56,10 @@ def query_hierarchically(
     on the side of the level on which `carve(query_densely(field), coverage, level)` has them, but for parts and cavities that
     no prediction showed and culling did not suspect: those are missing as a whole.
 
-    progress: told the share that is done, from 0, never falling, to 1 at the end.
+    progress: told the share that is done, from 0, never falling, to 1 at the end, at least after each `piece` points.
     """
     progress(0.0)
-    watched = _WatchedField(field, progress)
+    watched = _WatchedField(field, progress, piece)
     margin = MARGIN
     while (samples := _descend(watched, level, culling, margin)) is None:
         margin *= 4
@@ -77,9 +78,9 @@ class _WatchedField:
     A query that begins anew repeats what it told until it is further than it was.
     """
 
-    def __init__(self, field: OccupancyField, progress: Progress) -> None:
+    def __init__(self, field: OccupancyField, progress: Progress, piece: int) -> None:
         self.grid, self.observed = field.grid, field.observed
-        self._field, self._progress = field, progress
+        self._field, self._progress, self._piece = field, progress, piece
         self._told = 0.0
 
     def begin(self, step: int, wanted: int) -> None:
@@ -90,8 +91,8 @@ class _WatchedField:
     def query(self, columns: Indices, depths: Float32) -> Float32:
         """As `OccupancyField.query`."""
         answers = np.empty(len(columns), np.float32)
-        for first in range(0, len(columns), PIECE):
-            piece = slice(first, first + PIECE)
+        for first in range(0, len(columns), self._piece):
+            piece = slice(first, first + self._piece)
             answers[piece] = self._field.query(columns[piece], depths[piece])
             self._asked += len(columns[piece])
             share = self._start + (self._end - self._start) * min(1.0, self._asked / self._wanted)

@@ -434,9 +434,9 @@ def test_a_cancelled_query_ends_at_once(calls):
 # What it tells of its progress
 
 
-def told_by(field, coverage=None) -> list[float]:
+def told_by(field, coverage=None, **options) -> list[float]:
     told: list[float] = []
-    query_hierarchically(field, LEVEL, coverage, progress=told.append)
+    query_hierarchically(field, LEVEL, coverage, progress=told.append, **options)
     return told
 
 
@@ -448,20 +448,18 @@ def test_each_level_is_told_as_four_times_the_one_before(coarse):
     assert list(levels) == [0.0, 1 / 64, 1 / 16, 1 / 4, 1.0]
 
 
-def test_within_a_level_the_share_is_that_of_the_points_first_wanted(monkeypatch):
-    monkeypatch.setattr(hierarchy, "PIECE", 10_000)
+def test_within_a_level_the_share_is_that_of_the_points_first_wanted():
     asked = 33 * 33 * 49
     pieces = [1 / 16 + 3 / 16 * min(1.0, piece * 10_000 / asked) for piece in range(1, 7)]
-    assert told_by(NodeField(64, np.ones(QueryGrid(64).shape, np.float32))) == [0.0, *pieces, 1.0]
+    assert told_by(NodeField(64, np.ones(QueryGrid(64).shape, np.float32)), piece=10_000) == [0.0, *pieces, 1.0]
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("radius", [None, 0.37])
-def test_progress_never_falls_and_ends_at_one(coarse, monkeypatch, seed, radius):
+def test_progress_never_falls_and_ends_at_one(coarse, seed, radius):
     coarse(4)
-    monkeypatch.setattr(hierarchy, "PIECE", 500)
     coverage = None if radius is None else disc_coverage(QueryGrid(64), radius)
-    told = told_by(NodeField(64, random_values(64, seed)), coverage)
+    told = told_by(NodeField(64, random_values(64, seed)), coverage, piece=500)
     assert told == sorted(told)
     assert (told[0], told[-1]) == (0.0, 1.0)
     assert len(set(told)) > 20
@@ -485,13 +483,12 @@ def test_progress_does_not_fall_when_the_query_begins_anew(coarse):
 
 
 @pytest.mark.parametrize("piece", [1, 777])
-def test_pieces_are_asked_in_order_and_change_nothing(coarse, monkeypatch, piece):
+def test_pieces_are_asked_in_order_and_change_nothing(coarse, piece):
     coarse(4)
     values, coverage = random_values(64, 3) if piece > 1 else staircase(64), disc_coverage(QueryGrid(64), 0.37)
     whole, pieces = NodeField(64, values), NodeField(64, values)
     expected = query_hierarchically(whole, LEVEL, coverage)
-    monkeypatch.setattr(hierarchy, "PIECE", piece)
-    found = query_hierarchically(pieces, LEVEL, coverage)
+    found = query_hierarchically(pieces, LEVEL, coverage, piece=piece)
     assert found.first == expected.first
     np.testing.assert_array_equal(found.values, expected.values)
     np.testing.assert_array_equal(pieces.times_asked, whole.times_asked)

@@ -254,6 +254,24 @@ def test_a_field_below_the_level_has_no_surface(reconstructor, photo, monkeypatc
         reconstructor.reconstruct(photo, SMALL)
 
 
+def test_progress_is_told_after_a_few_of_the_networks_calls(tiny_bundle, photo):
+    reconstructor = Reconstructor.load(tiny_bundle, "cpu", 1)
+    reconstructor.network = replace(reconstructor.network, chunk=100)
+    told, points = [], 0
+
+    class Counted(AtOnce):
+        def decode(self, calls):
+            nonlocal points
+            for call in calls:
+                points += call.points
+                call.run()
+
+    prepared = reconstructor.prepare(photo, SMALL, None)
+    reconstructor.reconstruct_prepared(prepared, SMALL, turns=Counted(), progress=told.append)
+    assert len(told) > points / 1600 > 10
+    assert told == sorted(told)
+
+
 def test_warming_up_changes_no_answer(tiny_bundle, photo):
     cold, warm = (Reconstructor.load(tiny_bundle, "cpu", 1) for _ in range(2))
     warm.warm_up()
