@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from types import FrameType
 from typing import Any, Protocol
 
@@ -55,7 +56,7 @@ class Server(uvicorn.Server):
         if self._loop is None:
             self.should_exit = True
         else:
-            self._loop.call_soon_threadsafe(self._end)
+            self._loop.call_soon_threadsafe(self._end, context=Context())  # its own: the log's lines are no request's
 
     def _end(self) -> None:
         if self._stopping is None:

@@ -1,5 +1,6 @@
 """What signals do to the service, as a process of its own."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
+import uvicorn
 
 from app.jobs.job import JobState
 from app.jobs.store import JobStore
+from app.server import Server
 from tests.app.service import assert_problem
 
 SERVE = [str(Path(sys.executable).with_name("monotwin")), "serve"]
@@ -133,3 +137,33 @@ def test_a_second_signal_ends_the_wait_and_hands_the_job_back(tiny_bundle, photo
     job = store.get(accepted.json()["id"], "anonymous")
     assert job.state is JobState.QUEUED
     store.close()
+
+
+def after_signals(count):
+    """Signals at one moment, while a request is answered: the log contexts in which drains began, and whether the server ends."""
+    found = []
+
+    class Operations:
+        async def drain(self):
+            found.append(structlog.contextvars.get_contextvars())
+
+    async def main():
+        server = Server(uvicorn.Config(app=""), Operations(), drain_seconds=10.0)
+        server._loop = asyncio.get_running_loop()
+        with structlog.contextvars.bound_contextvars(request_id="interrupted"):
+            for _ in range(count):
+                server.handle_exit(signal.SIGTERM, None)
+        async with asyncio.timeout(5):
+            while not server.should_exit:
+                await asyncio.sleep(0.001)
+
+    asyncio.run(main())
+    return found
+
+
+def test_a_drain_is_none_of_the_request_that_its_signal_interrupts():
+    assert after_signals(1) == [{}]
+
+
+def test_two_signals_at_one_moment_end_the_server():
+    assert after_signals(2) in ([], [{}])
