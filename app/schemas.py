@@ -174,14 +174,17 @@ class Readiness(BaseModel):
     reason: str = Field(description="Why this provider.", examples=["auto: no CUDA device"])
 
 
-def _header(name: str, description: str, example: str) -> dict[str, Any]:
+def request_header(name: str, description: str, example: str) -> dict[str, Any]:
+    """OpenAPI of a header that may be sent. No schema tells what is taken: whatever is not well formed counts as not sent."""
     return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}, "example": example}
 
 
-IDEMPOTENCY_KEY = _header(
+IDEMPOTENCY_KEY = request_header(
     "Idempotency-Key", "With a job: the same key again is the same job; 1 to 255 printable ASCII characters.", "order-4711"
 )
-PREFER = _header("Prefer", "`respond-async`: a job instead of the mesh. `wait=10`: a 504 after so many seconds.", "wait=10")
+PREFER = request_header(
+    "Prefer", "`respond-async`: a job instead of the mesh. `wait=10`: a 504 after so many seconds.", "wait=10"
+)
 
 
 def request_body() -> dict[str, Any]:

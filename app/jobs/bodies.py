@@ -9,7 +9,7 @@ from pydantic.config import JsonDict
 
 from app.jobs.job import ImageReport, ImageState, Job, JobState, Kind
 from app.problems import MEDIA_TYPE, REQUEST_PREFIX, TYPE_PREFIX
-from app.schemas import problem_responses, request_body
+from app.schemas import problem_responses, request_body, request_header
 from model.formats import FORMATS
 
 Result = Literal["mesh", "mask", "preview"]
@@ -159,6 +159,12 @@ DESCRIPTIONS: dict[Result, tuple[str, ...]] = {
     "preview": (PREVIEW, PNG),
 }
 TEXT = {"schema": {"type": "string"}}
+IF_NONE_MATCH = request_header(
+    "If-None-Match", "Tags of files that the client has; a 304 when the result is one of them.", '"9f86d0"'
+)
+LAST_EVENT_ID = request_header(
+    "Last-Event-ID", "The last event that the client has seen; the stream goes on behind it.", "309d60b1"
+)
 
 
 def job_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -24,6 +24,8 @@ from app.jobs.archive import archive_of
 from app.jobs.bodies import (
     DESCRIPTIONS,
     EVENT_STREAM,
+    IF_NONE_MATCH,
+    LAST_EVENT_ID,
     RESULTS,
     SEEN,
     ZIP,
@@ -44,7 +46,7 @@ from app.jobs.job import ImageReport, Job, JobState, Kind, NewJob, new_job_id
 from app.jobs.store import JobStore
 from app.preferences import RESPOND_ASYNC, has_current, idempotency_key, preferences
 from app.products import ANYTHING_ELSE, Order
-from app.schemas import TEXT_FIELDS, ReconstructionForm, problem_responses
+from app.schemas import IDEMPOTENCY_KEY, TEXT_FIELDS, ReconstructionForm, problem_responses
 from app.settings import Settings
 from app.telemetry import record_of
 from app.uploads import Upload, read_upload
@@ -172,7 +174,7 @@ def router(
         tags=["reconstruction"],
         status_code=202,
         response_class=Response,
-        openapi_extra={"requestBody": batch_request_body(settings.max_batch_images)},
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY], "requestBody": batch_request_body(settings.max_batch_images)},
         responses={202: accepted_response(), **problem_responses(400, 401, 408, 409, 413, 415, 422, 429, 500, 503)},
     )
     async def reconstruct_batch(request: Request) -> Response:
@@ -196,7 +198,7 @@ def router(
         "/jobs",
         summary="This client's jobs, the newest first",
         response_model=JobList,
-        responses=problem_responses(401, 422, 500),
+        responses=problem_responses(401, 422, 500, 503),
     )
     async def list_jobs(
         request: Request,
@@ -233,6 +235,7 @@ def router(
         "/jobs/{job_id}/events",
         summary="Follow a job: server-sent events",
         response_class=StreamingResponse,
+        openapi_extra={"parameters": [LAST_EVENT_ID]},
         responses={200: events_response(), 204: {"description": SEEN}, **job_problems()},
     )
     async def follow(request: Request, job_id: str) -> Response:
@@ -270,6 +273,7 @@ def router(
         "/jobs/{job_id}/archive",
         summary="All results of a job in one ZIP file",
         response_class=Response,
+        openapi_extra={"parameters": [IF_NONE_MATCH]},
         responses=file_responses("A ZIP file whose first member, `manifest.json`, says what the others are.", ZIP),
     )
     async def archive(request: Request, job_id: str) -> Response:
@@ -300,6 +304,7 @@ def router(
             name=f"job_{kind}",
             summary=f"The {kind} of a job of one photo",
             response_class=Response,
+            openapi_extra={"parameters": [IF_NONE_MATCH]},
             responses=responses,
         )
         async def result(request: Request, job_id: str) -> Response:
@@ -316,6 +321,7 @@ def router(
             name=f"image_{kind}",
             summary=f"The {kind} of one image of a job",
             response_class=Response,
+            openapi_extra={"parameters": [IF_NONE_MATCH]},
             responses=responses,
         )
         async def image_result(request: Request, job_id: str, index: ImageIndex) -> Response:

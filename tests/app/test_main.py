@@ -131,11 +131,17 @@ def test_the_description_shows_problems_as_problems_alone(description):
 
 
 def test_the_description_names_the_headers_that_a_client_needs(description):
+    named = {
+        path: [entry["name"] for entry in operation.get("parameters", []) if entry["in"] == "header"]
+        for path, item in description["paths"].items()
+        for operation in item.values()
+    }
+    assert named["/reconstruct"] == ["Prefer", "Idempotency-Key"]
+    assert named["/reconstruct/batch"] == ["Idempotency-Key"]
+    assert named["/jobs/{job_id}/events"] == ["Last-Event-ID"]
+    results = [path for path in named if path.endswith(("/mesh", "/mask", "/preview", "/archive"))]
+    assert [named[path] for path in results] == 7 * [["If-None-Match"]]
     reconstruct = description["paths"]["/reconstruct"]["post"]
-    assert [(entry["name"], entry["in"]) for entry in reconstruct["parameters"]] == [
-        ("Prefer", "header"),
-        ("Idempotency-Key", "header"),
-    ]
     assert set(reconstruct["responses"]["503"]["headers"]) == {"Retry-After"}
     assert set(reconstruct["responses"]["429"]["headers"]) == {"Retry-After"}
     assert set(reconstruct["responses"]["401"]["headers"]) == {"WWW-Authenticate"}
