@@ -120,6 +120,7 @@ class AccessMiddleware:
         self._app = app
         self._ring = None if settings.keys_file is None else KeyRing(settings.keys_file)
         self._requests_per_minute = settings.requests_per_minute
+        self._origins = settings.cors_origins
         self._limiter = RateLimiter(clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,6 +140,8 @@ class AccessMiddleware:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if is_open(path):
             return Client(ANONYMOUS, is_admin=False)
+        if scope["method"] not in ("GET", "HEAD") and _is_of_another_page(scope, self._origins):
+            raise Unauthorized("client: expected no page from elsewhere but those of MONOTWIN_CORS_ORIGINS, found another")
         per_minute = self._requests_per_minute
         if self._ring is None:
             client = Client(ANONYMOUS, is_admin=_is_local(scope))
@@ -167,6 +170,15 @@ def _authenticate(keys: tuple[Key, ...], headers: Headers) -> Key:
     if key is None:
         raise Unauthorized("API key: expected one of the keys file, found another")
     return key
+
+
+def _is_of_another_page(scope: Scope, origins: tuple[str, ...]) -> bool:
+    """Whether a browser sends this for a page from elsewhere, which may not read the answer but need not ask before a form.
+
+    By the browser's own word, which no page can change and no proxy does; it is given to HTTPS and to this machine.
+    """
+    headers = Headers(scope=scope)
+    return headers.get("Sec-Fetch-Site") in ("cross-site", "same-site") and headers.get("Origin") not in origins
 
 
 def _is_local(scope: Scope) -> bool:

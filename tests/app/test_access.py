@@ -93,6 +93,23 @@ def test_a_web_page_in_a_browser_of_this_machine_may_not_administrate(settings):
     assert_problem(answer, 401, "unauthorized")
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_from_elsewhere_may_not_start_work_in_the_name_of_who_looks_at_it(settings, site):
+    """A form with a file needs no preflight, so that without keys CORS alone would let any page use a visitor's own service."""
+    app = service(settings.model_copy(update={"cors_origins": ("https://cad.example",)}))
+    elsewhere = {"Sec-Fetch-Site": site, "Origin": "https://evil.example"}
+    assert_problem(call(app, "/reconstruct", address="127.0.0.1", headers=elsewhere), 401, "unauthorized")
+    assert_problem(call(app, "/reconstruct", headers={"Sec-Fetch-Site": site}), 401, "unauthorized")
+    assert call(app, "/reconstruct", headers={**elsewhere, "Origin": "https://cad.example"}).status_code == 200
+    assert call(app, "/jobs", method="GET", headers=elsewhere).status_code == 200, "a link may be followed"
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_the_services_own_page_may(settings, site):
+    headers = {"Sec-Fetch-Site": site, "Origin": "https://parts.example", "Host": "behind-a-proxy:8000"}
+    assert call(service(settings), "/reconstruct", headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_with_keys_a_call_without_one_reaches_the_open_paths_only(settings, keys_file, path):
     answer = call(service(settings.model_copy(update={"keys_file": keys_file})), path, address="127.0.0.1")
