@@ -1,11 +1,12 @@
 import asyncio
 import json
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
 from app.jobs.bodies import EXAMPLE, JobBody
-from app.jobs.events import KEEP_ALIVE, event, event_id, follow
+from app.jobs.events import KEEP_ALIVE, Watch, event, event_id, follow
 from app.jobs.job import JobState
 
 
@@ -144,3 +145,88 @@ def test_a_stream_that_is_closed_reads_no_more():
 
     assert names([asyncio.run(leave())]) == ["progress"]
     assert read.reads == 1
+
+
+class Stamps:
+    """What `Watch` asks; answers when `gate` is open."""
+
+    def __init__(self):
+        self.asked = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error = None
+
+    def __call__(self, ids):
+        self.asked.append(sorted(ids))
+        assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        return {job_id: f"stamp of {job_id}" for job_id in ids if job_id != "unknown"}
+
+
+def test_one_question_answers_all_who_follow():
+    stamps = Stamps()
+    stamps.gate.clear()
+
+    async def main():
+        watch = Watch(stamps, poll_seconds=60.0)
+        with watch.following("a") as first, watch.following("b") as second, watch.following("a") as third:
+            asking = asyncio.gather(first(), second(), third())
+            await asyncio.sleep(0)
+            stamps.gate.set()
+            return [*await asking, await first()]  # the last one within the time that an answer is kept
+
+    assert asyncio.run(main()) == ["stamp of a", "stamp of b", "stamp of a", "stamp of a"]
+    assert stamps.asked == [["a", "b"]]
+
+
+def test_the_question_is_asked_anew_for_those_who_still_follow():
+    stamps = Stamps()
+
+    async def main():
+        watch = Watch(stamps, poll_seconds=0.0)
+        with watch.following("a") as a:
+            with watch.following("b") as b, watch.following("a"):
+                assert await b() == "stamp of b"
+            await asyncio.sleep(0.001)
+            assert await a() == "stamp of a"
+        with watch.following("unknown") as unknown:
+            await asyncio.sleep(0.001)
+            assert await unknown() is None
+
+    asyncio.run(main())
+    assert stamps.asked == [["a", "b"], ["a"], ["unknown"]]
+
+
+def test_a_question_that_fails_fails_for_all_and_is_asked_again():
+    stamps = Stamps()
+    stamps.error = OSError("the database is away")
+
+    async def main():
+        watch = Watch(stamps, poll_seconds=0.0)
+        with watch.following("a") as first, watch.following("a") as second:
+            answers = await asyncio.gather(first(), second(), return_exceptions=True)
+            assert answers == [stamps.error] * 2
+            stamps.error = None
+            await asyncio.sleep(0.001)
+            assert await first() == "stamp of a"
+
+    asyncio.run(main())
+
+
+def test_a_follower_that_leaves_takes_no_answer_from_the_others():
+    stamps = Stamps()
+    stamps.gate.clear()
+
+    async def main():
+        watch = Watch(stamps, poll_seconds=60.0)
+        with watch.following("a") as first, watch.following("a") as second:
+            leaving, staying = asyncio.ensure_future(first()), asyncio.ensure_future(second())
+            await asyncio.sleep(0)
+            leaving.cancel()
+            await asyncio.sleep(0)
+            stamps.gate.set()
+            return await staying
+
+    assert asyncio.run(main()) == "stamp of a"
+    assert len(stamps.asked) == 1

@@ -1,7 +1,9 @@
 import asyncio
+import errno
 import hashlib
 import io
 import json
+import os
 import threading
 import zipfile
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI, Request
+from sqlalchemy.exc import OperationalError
 from starlette.datastructures import MutableHeaders
 
 from app import problems
@@ -73,13 +76,11 @@ class OffTheLoop:
         self.harmless = harmless
 
     def __getattr__(self, name):
-        method = getattr(self.blocking, name)
-
         def call(*arguments, **named):
             if name not in self.harmless:
                 with pytest.raises(RuntimeError):
                     asyncio.get_running_loop()
-            return method(*arguments, **named)
+            return getattr(self.blocking, name)(*arguments, **named)  # only now, as a test may have replaced it
 
         return call
 
@@ -372,14 +373,67 @@ def test_no_more_jobs_wait_than_may(client, service):
     assert service.poked == 3
 
 
-def test_nothing_is_kept_of_a_job_that_the_store_cannot_take(client, service, monkeypatch):
-    def broken(new, **named):
-        raise OSError("the disk is full")
+def test_a_full_disk_is_a_problem_and_keeps_nothing(client, service, monkeypatch):
+    """The second photo does not fit any more."""
+    synced = iter([None, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))])
 
-    monkeypatch.setattr(service.store, "add", broken)
-    with pytest.raises(OSError, match="the disk is full"):
-        batch(client, b"one")
+    def fsync(descriptor):
+        if (error := next(synced)) is not None:
+            raise error
+
+    monkeypatch.setattr("app.jobs.files.os.fsync", fsync)
+    answer = batch(client, b"one", b"two")
+    assert_problem(answer, 503, "jobs-unavailable")
+    assert answer.headers["Retry-After"] == "60"
     assert service.folders() == set()
+    assert service.store.list(OWNER, limit=9) == []
+    assert service.poked == 0
+
+
+def database_error(*arguments, **named):
+    raise OperationalError("statement", {}, Exception("the database is away"))
+
+
+def test_nothing_is_kept_of_a_job_that_the_store_cannot_take(client, service, monkeypatch):
+    monkeypatch.setattr(service.store, "add", database_error)
+    assert_problem(batch(client, b"one"), 503, "jobs-unavailable")
+    assert service.folders() == set()
+
+
+def test_a_job_that_was_added_though_the_database_failed_keeps_its_photo(client, service, monkeypatch):
+    """As when the connection breaks before the answer to its commit; who then asks again with the key finds it."""
+
+    def add_then_fail(*arguments, **named):
+        add(*arguments, **named)
+        database_error()
+
+    add = service.store.add
+    with monkeypatch.context() as patch:
+        patch.setattr(service.store, "add", add_then_fail)
+        assert_problem(single(client, headers={"Idempotency-Key": "k"}), 503, "jobs-unavailable")
+    (job,) = service.store.list(OWNER, limit=9)
+    assert service.files.read_upload(job.id, 0).image == b"photo"
+    assert single(client, headers={"Idempotency-Key": "k"}).json()["id"] == job.id
+
+
+def test_where_nobody_knows_whether_a_job_was_added_its_photo_is_left_to_the_sweep(client, service, monkeypatch):
+    monkeypatch.setattr(service.store, "add", database_error)
+    monkeypatch.setattr(service.store, "get", database_error)
+    assert_problem(single(client), 503, "jobs-unavailable")
+    assert len(service.folders()) == 1
+
+
+@pytest.mark.parametrize("reason", ["database-away", "jobs-full", "idempotency-conflict", "known"])
+def test_a_request_that_makes_no_job_writes_no_file(client, service, monkeypatch, reason):
+    headers = {"Idempotency-Key": "k"}
+    for number in range(3 if reason == "jobs-full" else 1):
+        assert single(client, headers=headers if number == 0 else {}).status_code == 202
+    monkeypatch.setattr(service.files, "add", lambda *arguments: pytest.fail("a file was written"))
+    if reason == "database-away":
+        monkeypatch.setattr(service.store, "check", database_error)
+    headers = headers if reason in ("idempotency-conflict", "known") else {}
+    answer = single(client, b"another" if reason == "idempotency-conflict" else b"photo", headers=headers)
+    assert answer.status_code == {"known": 202, "idempotency-conflict": 409}.get(reason, 503)
 
 
 def test_a_batch_is_refused_before_its_body_is_read_where_no_job_is_taken(client, service):
@@ -817,6 +871,36 @@ def test_a_client_that_leaves_ends_its_stream(service, monkeypatch):
     assert reads == []
 
 
+def test_a_stream_outlives_a_database_that_is_away(service, monkeypatch):
+    """Nothing can be answered any more but the events themselves, and a client that is cut off may be told to stop."""
+    job = service.in_state(JobState.RUNNING)
+    stamps, failures = service.store.stamps, iter(range(3))
+
+    def sometimes(ids):
+        if next(failures, None) is None:
+            service.store.delete(job.id, OWNER)
+            return stamps(ids)
+        return database_error()
+
+    monkeypatch.setattr(service.store, "stamps", sometimes)
+    sent = played(service, f"/jobs/{job.id}/events")
+    text = b"".join(message.get("body", b"") for message in sent).decode()
+    assert [event["event"] for event in events_of(text)] == ["progress", "cancelled"]
+
+
+def test_a_followed_job_is_read_only_when_it_was_written_to(client, service, monkeypatch):
+    job, polls, reads = service.add(), threading.Semaphore(0), []
+    stamps, get = service.store.stamps, service.store.get
+    monkeypatch.setattr(service.store, "stamps", lambda ids: (polls.release(), stamps(ids))[1])
+    monkeypatch.setattr(service.store, "get", lambda *arguments: (reads.append(arguments), get(*arguments))[1])
+    stream = client.begin("GET", f"/jobs/{job.id}/events")
+    for _ in range(5):
+        assert polls.acquire(timeout=10)
+    service.store.delete(job.id, OWNER)
+    assert [event["event"] for event in events_of(stream.result(10).text)] == ["progress", "cancelled"]
+    assert len(reads) == 3  # of the request, of the first event and of the last one
+
+
 def test_a_draining_service_ends_every_stream(client, service):
     streams = [client.begin("GET", f"/jobs/{service.add().id}/events") for _ in range(2)]
     service.is_draining = True
@@ -842,7 +926,7 @@ def test_every_route_documents_its_answers(service):
     posted = {"202", "400", "401", "408", "409"}
     assert documented == {
         ("post", "/reconstruct/batch"): {*posted, "413", "415", "422", "429", "500", "503"},
-        ("get", "/jobs"): {"200", "401", "422", "500"},
+        ("get", "/jobs"): {"200", "401", "422", "500", "503"},
         ("get", job): {"200", *below_a_job},
         ("delete", job): {"204", *below_a_job},
         ("get", f"{job}/events"): {"200", "204", *below_a_job},

@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -434,6 +436,32 @@ def test_the_end_of_a_job_is_not_lost_with_the_database(
     assert (job.state, job.attempts) == (state, 1)
     assert service.left(job.id) == ({"results-1/000.glb"} if state == "succeeded" else set())
     assert service.ended == [state]
+
+
+def test_a_full_disk_is_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that finds no room fails no job while there may be room soon."""
+    refusals = iter(range(3))
+    write_results = service.files.write_results
+
+    def write(*arguments: Any) -> Any:
+        if next(refusals, None) is not None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write_results(*arguments)
+
+    monkeypatch.setattr(service.files, "write_results", write)
+    (job,) = service.carry_out(service.add(b"photo"))
+    assert (job.state, job.attempts) == (JobState.SUCCEEDED, 1)
+    assert len(service.maker.calls) == 1
+
+
+def test_a_disk_that_stays_full_fails_the_job(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*arguments: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(service.files, "write_results", write)
+    (job,) = service.carry_out(service.add(b"photo"))
+    assert job.state is JobState.FAILED
+    assert types(job) == ["internal-error"]
 
 
 def test_heartbeats_that_fail_do_not_stop_a_job(service: Service) -> None:

@@ -428,13 +428,88 @@ def test_lists_are_newest_first_own_limited_and_by_state(store: JobStore, add: C
     assert store.list("nobody", limit=100) == []
 
 
-def test_counts_are_of_every_state_and_all_owners(store: JobStore, add: Callable[..., Job]) -> None:
-    assert store.counts() == dict.fromkeys(JobState, 0)
-    for owner in ("a", "a", "b", "b", "b"):
+def test_counts_are_of_unfinished_jobs_of_all_owners(store: JobStore, add: Callable[..., Job]) -> None:
+    assert store.counts() == {JobState.QUEUED: 0, JobState.RUNNING: 0}
+    for owner in ("a", "b", "c", "d", "e", "f"):
         add(owner=owner)
     store.succeed(claimed(store), [MADE])
+    store.fail(claimed(store), PROBLEM, [])
     claimed(store)
-    assert store.counts() == {**dict.fromkeys(JobState, 0), JobState.QUEUED: 3, JobState.RUNNING: 1, JobState.SUCCEEDED: 1}
+    assert store.counts() == {JobState.QUEUED: 3, JobState.RUNNING: 1}
+
+
+def test_a_stamp_changes_with_whatever_is_written(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
+    job, other = add(), add()
+    seen: list[Any] = []
+
+    def changed() -> bool:
+        seen.append(store.stamps([job.id, "unknown"]))
+        assert list(seen[-1]) == [job.id]
+        return seen[-1] not in seen[:-1]
+
+    assert changed()
+    assert not changed()
+    claim = claimed(store)
+    if claim.id != job.id:
+        claim, other = claimed(store), claim
+    assert claim.id == job.id
+    assert changed()
+    assert not changed()
+    clock.now += 1
+    assert store.renew(claim, LEASE, 0.0, [MADE])
+    assert changed()
+    store.delete(other.id, "line-3")
+    assert not changed()
+    assert store.release(claim)
+    assert changed()
+    claim = claimed(store)
+    assert changed()
+    assert store.succeed(claim, [MADE])
+    assert changed()
+    store.delete(job.id, "line-3")
+    assert changed()
+
+
+def test_what_would_be_said_of_a_job_is_known_before_it_is_added(store: JobStore, new_job: Make) -> None:
+    def check(fingerprint: str = "f", max_waiting: int = 1) -> Job | None:
+        return store.check("line-3", idempotency_key="k", fingerprint=fingerprint, max_waiting=max_waiting)
+
+    assert check() is None
+    job, _ = store.add(new_job(), idempotency_key="k", fingerprint="f", max_waiting=1)
+    assert check() == job
+    with pytest.raises(IdempotencyConflict):
+        check("another")
+    with pytest.raises(JobsFull):
+        store.check("line-3", idempotency_key=None, fingerprint="f", max_waiting=1)
+
+
+def test_what_is_asked_often_reads_no_ended_jobs(tmp_path: Any, new_job: Make) -> None:
+    """Of which there are as many as a week brings: no question scans the table, and each names an index that leaves them out."""
+    store = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}", result_seconds=RESULT_SECONDS)
+    plans: list[str] = []
+
+    def explain(_: Any, cursor: Any, statement: str, parameters: Any, *others: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            lines = cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            plans.extend(line[-1] for line in lines if line[-1].startswith(("SCAN", "SEARCH")))
+
+    job, _ = store.add(new_job(), idempotency_key="k", fingerprint="f", max_waiting=9)
+    sa.event.listen(store._engine, "before_cursor_execute", explain)
+    claim = claimed(store)
+    store.renew(claim, LEASE, 0.5, [])
+    store.get(job.id, job.owner)
+    store.stamps([job.id])
+    store.keeps_files([job.id])
+    store.check(job.owner, idempotency_key="k", fingerprint="f", max_waiting=9)
+    store.fail_dead(lambda _: PROBLEM)
+    store.counts()
+    store.expire()
+    with pytest.raises(JobsFull):
+        store.check(job.owner, idempotency_key=None, fingerprint="f", max_waiting=0)
+    store.close()
+    assert len(plans) >= 12
+    assert [plan for plan in plans if plan.startswith("SCAN")] == []
+    assert {"(state=? AND finished_at>?)", "(expires_at<?)", "(state=?)", "(id=?)"} <= {plan[plan.index("(") :] for plan in plans}
 
 
 def test_sqlite_keeps_what_it_has_accepted(tmp_path: Any) -> None:
@@ -473,3 +548,26 @@ def test_an_address_need_not_name_the_driver(postgresql: str) -> None:
 def test_a_database_that_is_not_there_is_an_error_at_once() -> None:
     with pytest.raises(sa.exc.SQLAlchemyError):
         JobStore("postgresql+pg8000://nobody@127.0.0.1:1/none")
+
+
+def test_a_database_that_does_not_answer_in_time_is_a_database_error(
+    postgresql: str, new_job: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its driver passes on what the socket says; the connection is of no use afterwards, and another one is taken."""
+    monkeypatch.setattr("app.jobs.store.SOCKET_SECONDS", 0.3)
+    store, other = JobStore(postgresql), sa.create_engine(postgresql)
+    try:
+        job, _ = store.add(new_job(), idempotency_key=None, fingerprint="f", max_waiting=99)
+        with other.begin() as connection:
+            connection.execute(sa.text("LOCK TABLE monotwin_jobs IN ACCESS EXCLUSIVE MODE"))
+            for _ in range(2):
+                with pytest.raises(sa.exc.SQLAlchemyError):
+                    store.get(job.id, job.owner)
+                with pytest.raises(sa.exc.SQLAlchemyError):
+                    store.claim("one", LEASE)
+        assert store.get(job.id, job.owner) == job
+    finally:
+        store.close()
+        with other.begin() as connection:
+            connection.execute(sa.text("DROP TABLE monotwin_jobs"))
+        other.dispose()
