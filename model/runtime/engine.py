@@ -23,6 +23,8 @@ from model.field import Float32, QueryGrid
 from model.runtime.onnx_field import OnnxNetwork, Plane
 from model.runtime.turns import Call, Cancellable, Turns
 
+LAST_CALL_SECONDS = 10.0  # for the call that is being made at the end: a device that hangs shall not keep a service from ending
+
 
 class Engine:
     """Owns the device. Ask it through `turns`, from any number of threads; until `start` they wait.
@@ -51,12 +53,12 @@ class Engine:
         self._thread.start()
 
     def close(self) -> None:
-        """Finishes the call that is being made and no other, and ends the thread; who waits, or asks later, gets Cancelled."""
+        """Finishes the call that is being made, if it ends in time, and no other; who waits, or asks later, gets Cancelled."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(LAST_CALL_SECONDS)
         self._give_up()
 
     @property
@@ -110,7 +112,7 @@ class Engine:
         with self._changed:
             for request in batch:
                 request.flow.seconds += seconds
-                if request.is_finished:
+                if request.is_finished and request in self._waiting:  # it may have been given up meanwhile
                     self._waiting.remove(request)
                     request.done.set()
         return True

@@ -14,6 +14,7 @@ import pytest
 from model.errors import Cancelled
 from model.field import QueryGrid, query_densely
 from model.hierarchy import query_hierarchically
+from model.runtime import engine as engine_module
 from model.runtime.bundle import read_bundle
 from model.runtime.engine import Engine
 from model.runtime.onnx_field import OnnxNetwork
@@ -366,6 +367,23 @@ def test_closing_wakes_everybody_and_finishes_no_more_than_one_call(engine, devi
     assert_closed(lambda: engine.turns().decode(device.calls("later", 1)))
     assert_closed(lambda: engine.turns().encode(network, picture(1), QueryGrid(32)))
     engine.close()  # again, as a service that stops twice
+
+
+def test_a_device_that_hangs_keeps_nobody_waiting_at_the_end(engine, device, pool, monkeypatch):
+    monkeypatch.setattr(engine_module, "LAST_CALL_SECONDS", 0.01)
+    hangs, released = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        released.wait(PATIENCE)
+
+    decoding = pool.submit(engine.turns().decode, [device.call("hangs", also=hang)])
+    engine.start()
+    assert hangs.wait(PATIENCE)
+    engine.close()
+    assert_closed(lambda: decoding.result(0.5 * PATIENCE))
+    released.set()
+    engine._thread.join(PATIENCE)  # without a complaint about what was given up
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
