@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from app.errors import FieldError, InvalidFields, NotReady
-from model.errors import BundleError, Cancelled, MonotwinError
+from model.errors import BundleError, MonotwinError
 from model.reconstructor import Reconstructor
 from model.runtime.bundle import MANIFEST, ModelBundle, read_bundle
 
@@ -40,10 +40,9 @@ class Library:
     """The default bundle and those beside it, each under the name in its manifest.
 
     default: folder of the bundle that is used where no name is given; others: folder whose sub-folders with a manifest are
-    bundles too (the default one may be among them). open_bundle: loads one, warm_up: prepares it for its first photo; read: its
-    identity and a check of its files. describe: told all that are served, the default first, whenever that has changed.
-    observe_reload: told "succeeded" or "failed". All methods may be called from any thread; `load` and `reload` block while they
-    read and warm up.
+    bundles too (the default one may be among them). open_bundle: loads one, to be warmed up here; read: its identity and a check
+    of its files. describe: told all that are served, the default first, whenever that has changed. observe_reload: told
+    "succeeded" or "failed". All methods may be called from any thread; `load` and `reload` block while they read and warm up.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Library:
         others: Path | None = None,
         *,
         open_bundle: Callable[[Path], Reconstructor],
-        warm_up: Callable[[Reconstructor], None] = lambda reconstructor: reconstructor.warm_up(),
         read: Callable[[Path], ModelBundle] = read_bundle,
         describe: Callable[[list[Reconstructor]], None] = lambda reconstructors: None,
         observe_reload: Callable[[str], None] = lambda outcome: None,
@@ -60,7 +58,6 @@ class Library:
         self._default = default
         self._others = others
         self._open = open_bundle
-        self._warm_up = warm_up
         self._read = read
         self._describe = describe
         self._observe_reload = observe_reload
@@ -108,8 +105,6 @@ class Library:
         with self._changing:
             try:
                 self._replace()
-            except Cancelled:
-                log.info("loading stopped")  # the service ends
             except Exception as error:
                 log.exception("loading failed")
                 # A message of ours is meant to be read; any other may tell too much to whoever can reach /health/ready.
@@ -165,7 +160,7 @@ class Library:
         if kept is not None:
             return kept
         reconstructor = self._open(directory)
-        self._warm_up(reconstructor)
+        reconstructor.warm_up()
         return reconstructor
 
 

@@ -28,7 +28,6 @@ from app.telemetry import Telemetry, TelemetryMiddleware
 from app.tracing import tracing_for
 from model.reconstructor import Reconstructor
 from model.runtime.engine import Engine
-from model.runtime.turns import Call
 
 CPU_SLOTS, CUDA_SLOTS = 2, 8  # reconstructions in hand at once, where the settings leave it open
 
@@ -110,7 +109,6 @@ def create_app(settings: Settings | None = None, reconstructor: Reconstructor | 
         settings.bundle,
         settings.bundles_dir,
         open_bundle=lambda folder: reconstructor or Reconstructor.load(folder, settings.device, settings.threads),
-        warm_up=lambda opened: engine.turns().decode([Call(opened.warm_up, points=0)]),  # measures calls: others would disturb
         describe=describe,
         observe_reload=telemetry.observe_reload,
     )

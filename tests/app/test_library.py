@@ -8,7 +8,7 @@ import structlog
 
 from app.errors import InvalidFields, NotReady
 from app.library import Change, Library
-from model.errors import BundleError, Cancelled, ProviderError
+from model.errors import BundleError, ProviderError
 from model.runtime.bundle import Labels, Manifest, Origin, read_bundle, write_bundle
 
 
@@ -170,17 +170,6 @@ def test_a_bug_while_loading_is_not_told_in_detail(folders):
         folders.library.load()
     assert folders.library.failure == "an unexpected error; the log has it"
     assert [(line["event"], bool(line["exc_info"])) for line in lines] == [("loading failed", True)]
-
-
-def test_a_service_that_ends_while_it_loads_has_not_failed(folders):
-    def stop(directory):
-        raise Cancelled("closed")
-
-    folders.before_open = stop
-    with structlog.testing.capture_logs() as lines:
-        folders.library.load()
-    assert folders.library.failure is None
-    assert [(line["event"], line["log_level"]) for line in lines] == [("loading stopped", "info")]
 
 
 def test_a_reload_heals_a_failed_start(folders):

@@ -126,15 +126,6 @@ def test_a_starting_service_is_alive_but_not_ready(serve, settings, photo, recon
         assert client.reconstruct(photo).status_code == 200
 
 
-def test_a_bundle_is_warmed_up_by_the_thread_that_owns_the_device(serve, settings, reconstructor):
-    """Else calls for photos would disturb what is measured then."""
-    threads = []
-    reconstructor.warm_up = lambda: threads.append(threading.current_thread().name)
-    with serve(settings, reconstructor) as client:
-        until_ready(client)
-    assert threads == ["engine"]
-
-
 class Unloadable(FakeReconstructor):
     def __init__(self, error):
         super().__init__()
