@@ -1,5 +1,6 @@
 """The laws of the store, each on SQLite and on PostgreSQL."""
 
+import gc
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -534,7 +535,7 @@ def test_a_database_that_was_restarted_is_used_again(postgresql: str, new_job: M
     engine.dispose()
     assert store.get(new.id, new.owner) is not None
     assert store.delete(new.id, new.owner) is not None
-    with store._change() as connection:
+    with store._transaction(writes=True) as connection:
         connection.exec_driver_sql("DELETE FROM monotwin_jobs")
     store.close()
 
@@ -550,6 +551,7 @@ def test_a_database_that_is_not_there_is_an_error_at_once() -> None:
         JobStore("postgresql+pg8000://nobody@127.0.0.1:1/none")
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pg8000 leaves a broken socket to the collector
 def test_a_database_that_does_not_answer_in_time_is_a_database_error(
     postgresql: str, new_job: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,3 +573,4 @@ def test_a_database_that_does_not_answer_in_time_is_a_database_error(
         with other.begin() as connection:
             connection.execute(sa.text("DROP TABLE monotwin_jobs"))
         other.dispose()
+        gc.collect()  # here and not in another test, which would be told
