@@ -61,7 +61,7 @@ _jobs = sa.Table(
     sa.UniqueConstraint("owner", "idempotency_key"),
     sa.Index("monotwin_jobs_by_state", "state", "created_at"),
     sa.Index("monotwin_jobs_by_owner", "owner", "created_at"),
-    sa.Index("monotwin_jobs_by_end", "finished_at"),
+    sa.Index("monotwin_jobs_by_end", "state", "finished_at"),
     sa.Index("monotwin_jobs_by_expiry", "expires_at"),
 )
 _PUBLIC = [_jobs.c[name] for name in Job.__dataclass_fields__]
