@@ -29,7 +29,10 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     threads: int | None = Field(None, ge=1, description="Threads of one network run on the CPU; by default the runtime's choice.")
     slots: int | None = Field(
-        None, ge=1, le=64, description="Reconstructions in hand at once, taking turns on the device; by default 2 on a CPU, 8 on a GPU."
+        None,
+        ge=1,
+        le=64,
+        description="Reconstructions in hand at once, taking turns on the device; by default 2 on a CPU, 8 on a GPU.",
     )
     max_upload_bytes: int = Field(
         30_000_000, ge=1, description="Largest body of one reconstruction, counted while it streams in."

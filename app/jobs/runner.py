@@ -41,7 +41,7 @@ class Pace:
     """Seconds between what a runner does; the lease is many heartbeats long, so that a late one loses no job."""
 
     lease: float = 15.0
-    heartbeat: float = 2.0
+    heartbeat: float = 1.0
     poll: float = 1.0  # other services that share the database add jobs too
     tidy: float = 60.0
     stop: float = 5.0  # for a job that is told to stop to notice it
@@ -171,7 +171,7 @@ class JobRunner:
             assert dead.started_at is not None
             assert dead.finished_at is not None
             self._tell(_Hand(dead, list(dead.images)), JobState.FAILED, dead.finished_at - dead.started_at, INTERNAL_ERROR.slug)
-        if self._library.default is None:
+        if self._library.default is None or self._scheduler.has_failed:
             return None
         return await asyncio.to_thread(self._store.claim, self._worker, self._pace.lease)
 

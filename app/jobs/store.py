@@ -344,6 +344,8 @@ def _engine(address: str) -> sa.Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+pg8000")  # the driver that is installed, whatever SQLAlchemy's own choice is
     if url.get_backend_name() != "sqlite":
+        if not url.username:  # of which the driver would make a TypeError
+            raise sa.exc.ArgumentError(f"{url.render_as_string()}: expected a user, found none")
         # A connection that died with a database's restart is found out before it is used.
         return sa.create_engine(url, pool_pre_ping=True, connect_args={"timeout": SOCKET_SECONDS})
     if url.database is not None:

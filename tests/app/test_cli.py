@@ -177,6 +177,16 @@ def test_serve_prefers_its_options_to_the_environment(monkeypatch, tmp_path):
     assert started == [("0.0.0.0", 9000)]
 
 
+@pytest.mark.parametrize("address", ["postgresql://nobody@127.0.0.1:1/none", "postgresql://127.0.0.1/none", "nonsense"])
+def test_a_database_of_jobs_that_cannot_be_reached_is_one_line(monkeypatch, tmp_path, capsys, address):
+    monkeypatch.setattr("app.telemetry.configure_logging", lambda level, log_format: None)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+    monkeypatch.setenv("MONOTWIN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("MONOTWIN_JOBS_URL", address)
+    assert run("serve") == 1
+    assert_one_line(capsys, "MONOTWIN_JOBS_URL")
+
+
 def test_bundle_show_prints_the_manifest(tmp_path, capsys):
     (tmp_path / "manifest.json").write_text('{"name": "mine"}')
     assert run("bundle", "show", tmp_path) == 0

@@ -43,6 +43,8 @@ class Library:
 class Scheduler:
     """Runs everything at once, in a thread."""
 
+    has_failed = False
+
     def __init__(self) -> None:
         self.refusals = 0
         self.large: list[bool] = []
