@@ -346,8 +346,18 @@ def _engine(address: str) -> sa.Engine:
     if url.get_backend_name() != "sqlite":
         if not url.username:  # of which the driver would make a TypeError
             raise sa.exc.ArgumentError(f"{url.render_as_string()}: expected a user, found none")
-        # A connection that died with a database's restart is found out before it is used.
-        return sa.create_engine(url, pool_pre_ping=True, connect_args={"timeout": SOCKET_SECONDS})
+        engine = sa.create_engine(url, pool_pre_ping=True, connect_args={"timeout": SOCKET_SECONDS})
+        ping = engine.dialect.do_ping
+
+        def do_ping(connection: Any) -> bool:
+            """Finds out a connection that died with a database's restart, before it is used."""
+            try:
+                return ping(connection)
+            except OSError as error:  # pg8000 passes on some of what the socket says, which SQLAlchemy does not know
+                raise engine.dialect.loaded_dbapi.InterfaceError("network error") from error
+
+        engine.dialect.do_ping = do_ping  # type: ignore[method-assign, assignment]  # of this engine alone
+        return engine
     if url.database is not None:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False})

@@ -148,7 +148,7 @@ def after_signals(count):
             found.append(structlog.contextvars.get_contextvars())
 
     async def main():
-        server = Server(uvicorn.Config(app=""), Operations(), drain_seconds=10.0)
+        server = Server(uvicorn.Config(app="", log_config=None), Operations(), drain_seconds=10.0)
         server._loop = asyncio.get_running_loop()
         with structlog.contextvars.bound_contextvars(request_id="interrupted"):
             for _ in range(count):

@@ -540,6 +540,23 @@ def test_a_database_that_was_restarted_is_used_again(postgresql: str, new_job: M
     store.close()
 
 
+def test_a_connection_that_was_reset_counts_as_lost_and_not_as_a_fault(postgresql: str) -> None:
+    """pg8000 passes some of the socket's errors on as they are."""
+
+    class Reset:
+        autocommit = True
+
+        def cursor(self) -> Any:
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    store = JobStore(postgresql)
+    dialect = store._engine.dialect
+    with pytest.raises(dialect.loaded_dbapi.InterfaceError) as told:
+        dialect.do_ping(Reset())
+    assert dialect.is_disconnect(told.value, None, None)
+    store.close()
+
+
 def test_an_address_need_not_name_the_driver(postgresql: str) -> None:
     store = JobStore(postgresql.replace("+pg8000", ""))
     assert store._engine.driver == "pg8000"
