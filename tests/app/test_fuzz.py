@@ -31,6 +31,7 @@ def fuzz(bundle, data_dir, examples):
         assert process.poll() is None
         meshes = metric(client, 'monotwin_requests_total{outcome="succeeded"}')
     cases = re.search(r"(\d+) generated", ran.stdout)
+    print(f"{cases and cases[1]} cases, {meshes:g} meshes")  # noqa: T201 - shown with -s
     return ran.stdout + ran.stderr, ran.returncode, int(cases[1]) if cases else 0, meshes
 
 
@@ -43,7 +44,7 @@ def test_a_few_hundred_cases_find_nothing(tiny_bundle, tmp_path):
 
 @pytest.mark.slow
 def test_thousands_of_cases_find_nothing(tiny_bundle, tmp_path):
-    report, code, cases, meshes = fuzz(tiny_bundle, tmp_path, examples=80)
+    report, code, cases, meshes = fuzz(tiny_bundle, tmp_path, examples=100)
     assert code == 0, report
     assert cases >= 2000
     assert meshes > 50
