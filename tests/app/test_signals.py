@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 import structlog
 import uvicorn
 
@@ -62,7 +61,6 @@ def metric(client, line):
     return next(float(found.split()[-1]) for found in client.get("/metrics").text.splitlines() if found.startswith(line + " "))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
 def test_sigterm_finishes_what_is_in_hand_refuses_what_is_new_and_ends_with_zero(tiny_bundle, photo, tmp_path):
     with serving(tiny_bundle, tmp_path) as (process, client):
         answers = []
@@ -89,7 +87,6 @@ def test_sigterm_finishes_what_is_in_hand_refuses_what_is_new_and_ends_with_zero
         assert process.wait(20) == 0
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
 def test_sighup_reads_the_bundle_anew_and_a_bad_one_leaves_the_old_one_serving(tiny_bundle, photo, tmp_path):
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundle, bundle)
@@ -124,7 +121,6 @@ def test_a_job_that_was_accepted_before_the_end_is_done_after_the_next_start(tin
             assert client.get(f"{answer.headers['Location']}/mesh").content[:4] == b"glTF"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
 def test_a_second_signal_ends_the_wait_and_hands_the_job_back(tiny_bundle, photo, tmp_path):
     with serving(tiny_bundle, tmp_path) as (process, client):
         accepted = client.post("/reconstruct/batch", files=[("image", photo)] * 64, data={"resolution": "256"})

@@ -43,10 +43,10 @@ def programs_of_postgresql() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """Address of a fresh server that listens on a socket file only; skips where none can be started."""
+    """Address of a fresh server that listens on a socket file only; a test that needs it fails where none starts."""
     programs = programs_of_postgresql()
     if programs is None:
-        pytest.skip("PostgreSQL: found neither the package pgserver nor initdb on the path")
+        pytest.fail("PostgreSQL: expected the package pgserver, of the extra dev, or initdb on the path; found neither")
     folder = Path(tempfile.mkdtemp(prefix="monotwin-"))  # not pytest's: a socket's path has to be short
     user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
     if user is not None:
@@ -69,7 +69,7 @@ def postgresql() -> Iterator[str]:
             run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-c listen_addresses= -c fsync=off -k {folder}", "start")
         except (OSError, subprocess.SubprocessError) as error:
             output = (folder / "output").read_text() if (folder / "output").exists() else ""
-            pytest.skip(f"PostgreSQL: could not be started: {error}; {output[-500:]}")
+            pytest.fail(f"PostgreSQL: expected a server to start, {error}; {output[-500:]}")
         yield f"postgresql+pg8000://postgres@/postgres?unix_sock={folder}/.s.PGSQL.5432"
         run("pg_ctl", "-m", "immediate", "stop")
     finally:
