@@ -7,6 +7,7 @@ the newer one can finish it, and a job that was cancelled under a worker stays c
 
 import math
 import re
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -365,7 +366,7 @@ def _engine(address: str) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def configure(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver would begin transactions by rules of its own
-        connection.execute("PRAGMA journal_mode = WAL")  # readers and the writer do not wait for each other
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = FULL")  # an accepted job survives a power cut
 
     @sa.event.listens_for(engine, "begin")
@@ -375,3 +376,20 @@ def _engine(address: str) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: Any) -> None:
+    """Keep a write-ahead log, so that readers and the writer do not wait for each other.
+
+    Only the first switch of a database changes anything, and SQLite refuses that one at once, whatever the connection's timeout,
+    while another connection has begun to write: so this waits until nobody does, and asks again.
+    """
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # the low byte; the others tell of what kind
+                raise
+        connection.execute("BEGIN IMMEDIATE")  # raises after `LOCK_SECONDS`
+        connection.execute("COMMIT")

@@ -1,11 +1,14 @@
 """The laws of the store, each on SQLite and on PostgreSQL."""
 
 import gc
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +95,22 @@ def test_a_job_survives_a_new_start(store: JobStore, open_store: Callable[[], Jo
 
 def test_services_that_start_at_once_make_one_table(open_store: Callable[[], JobStore]) -> None:
     assert all(isinstance(store, JobStore) for store in at_once([open_store] * 4))
+
+
+def test_a_service_that_starts_while_another_one_makes_the_file_waits_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "jobs.sqlite"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE others (x)")  # a file without a write-ahead log
+    other.execute("BEGIN IMMEDIATE")  # SQLite refuses to switch to one now
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(JobStore, f"sqlite:///{file}")
+        with pytest.raises(TimeoutError):
+            opening.result(timeout=0.3)
+        other.execute("COMMIT")
+        opening.result(timeout=20).close()
+    other.close()
+    with closing(sqlite3.connect(file)) as fresh:
+        assert fresh.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_another_owners_job_is_none(store: JobStore, add: Callable[..., Job]) -> None:
