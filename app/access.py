@@ -3,6 +3,9 @@
 With a keys file every path but the open ones needs a key, and `/admin/*` one of role admin; an empty file lets nobody in.
 Without one everybody may call, but `/admin/*` only from the machine itself and not from a web page in its browser. A proxy on
 the same machine that forwards no addresses makes everybody look local: behind one, use keys.
+
+A service without keys on a loopback address answers to the machine's own names only: a web page may have its own name resolve to
+127.0.0.1 once it is loaded (DNS rebinding), and is then no page from elsewhere to the browser, but for the `Host` that it sends.
 """
 
 import math
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers
@@ -30,6 +34,8 @@ OPEN_PATHS = ("/", "/docs", "/metrics", "/openapi.json")
 OPEN_FOLDERS = ("/docs/", "/health/", "/page/")
 ADMIN_FOLDER = "/admin/"
 LIMITED_PATHS = ("/reconstruct", "/reconstruct/batch")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+ANY_HOST = "*"
 ANONYMOUS = "anonymous"
 MAX_BUCKETS = 10_000
 CLIENT = "monotwin.client"
@@ -121,6 +127,7 @@ class AccessMiddleware:
         self._ring = None if settings.keys_file is None else KeyRing(settings.keys_file)
         self._requests_per_minute = settings.requests_per_minute
         self._origins = settings.cors_origins
+        self._hosts = _allowed_hosts(settings)
         self._limiter = RateLimiter(clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -140,6 +147,9 @@ class AccessMiddleware:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if is_open(path):
             return Client(ANONYMOUS, is_admin=False)
+        host = Headers(scope=scope).get("Host")  # none: HTTP/1.0, which no browser speaks
+        if host is not None and ANY_HOST not in self._hosts and _hostname(host) not in self._hosts:
+            raise Unauthorized(f"Host: expected {', '.join(self._hosts)} or a name of MONOTWIN_ALLOWED_HOSTS, found {host}")
         if scope["method"] not in ("GET", "HEAD") and _is_of_another_page(scope, self._origins):
             raise Unauthorized("client: expected no page from elsewhere but those of MONOTWIN_CORS_ORIGINS, found another")
         per_minute = self._requests_per_minute
@@ -170,6 +180,22 @@ def _authenticate(keys: tuple[Key, ...], headers: Headers) -> Key:
     if key is None:
         raise Unauthorized("API key: expected one of the keys file, found another")
     return key
+
+
+def _allowed_hosts(settings: Settings) -> tuple[str, ...]:
+    if settings.allowed_hosts:
+        return tuple(name.lower().strip("[]") for name in settings.allowed_hosts)
+    if settings.keys_file is None and is_loopback(settings.host):
+        return tuple(dict.fromkeys((*LOOPBACK_NAMES, settings.host)))
+    return (ANY_HOST,)
+
+
+def _hostname(host: str) -> str:
+    """Of a Host header, without the port, an IPv6 address's brackets and a name's last dot; "" for what is none."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+    except ValueError:
+        return ""
 
 
 def _is_of_another_page(scope: Scope, origins: tuple[str, ...]) -> bool:

@@ -57,10 +57,15 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins, separated by commas, whose pages may call from a browser; none by default."
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names, separated by commas, under which requests may address the service, `*` for any; by default any, but "
+        "without keys on a loopback address only the machine's own.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe event that is logged.")
     log_format: Literal["json", "console"] = Field("json", description="One JSON object per line, or text for people.")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _separate(cls, given: object) -> object:
         return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given

@@ -109,7 +109,7 @@ def running(settings: Settings, reconstructor: Any = None) -> Iterator[Client]:
     app = create_app(settings, reconstructor)
     with start_blocking_portal() as portal:
         transport = httpx.ASGITransport(app)
-        http = httpx.AsyncClient(transport=transport, base_url="http://test")
+        http = httpx.AsyncClient(transport=transport, base_url="http://localhost")
         with portal.wrap_async_context_manager(app.router.lifespan_context(app)):
             yield Client(app, portal, http)
             portal.call(http.aclose)

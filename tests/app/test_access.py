@@ -67,7 +67,7 @@ def call(app, path, key=None, *, method="POST", address="192.0.2.1", headers=Non
 
     async def send():
         transport = httpx.ASGITransport(app, client=(address, 5000), root_path=root_path)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, headers=headers)
 
     with start_blocking_portal() as portal:
@@ -107,7 +107,78 @@ def test_a_page_from_elsewhere_may_not_start_work_in_the_name_of_who_looks_at_it
 @pytest.mark.parametrize("site", ["same-origin", "none"])
 def test_the_services_own_page_may(settings, site):
     headers = {"Sec-Fetch-Site": site, "Origin": "https://parts.example", "Host": "behind-a-proxy:8000"}
-    assert call(service(settings), "/reconstruct", headers=headers).status_code == 200
+    app = service(settings.model_copy(update={"allowed_hosts": ("behind-a-proxy",)}))
+    assert call(app, "/reconstruct", headers=headers).status_code == 200
+
+
+OWN_HOSTS = ("localhost", "LocalHost:8000", "localhost.", "127.0.0.1", "127.0.0.1:8000", "[::1]", "[::1]:8000", "127.0.0.5:80")
+OTHER_HOSTS = (
+    "evil.example",
+    "evil.example:8000",
+    "localhost.evil.example",
+    "localhost@evil.example",
+    "evil.example@",
+    "127.0.0.2",
+    "",
+    ":",
+    "[",
+    "[::1",
+)
+
+
+def test_without_keys_a_service_of_this_machine_answers_under_its_own_names_alone(settings):
+    """A page whose name resolves to 127.0.0.1 of a sudden is of the same origin to the browser, and could read all jobs."""
+    app = service(settings.model_copy(update={"host": "127.0.0.5"}))
+    for host in OWN_HOSTS:
+        assert call(app, "/jobs", method="GET", headers={"Host": host}).status_code == 200, host
+    for host in OTHER_HOSTS:
+        for path in GUARDED:
+            assert_problem(call(app, path, address="127.0.0.1", headers={"Host": host}), 401, "unauthorized")
+        assert call(app, "/health/live", method="GET", headers={"Host": host}).status_code == 200, "a probe names an address"
+
+
+@pytest.mark.parametrize("changes", [{"host": "0.0.0.0"}, {"host": "192.0.2.7"}, {"allowed_hosts": ("*",)}])
+def test_a_service_that_others_reach_has_names_that_only_they_know(settings, changes):
+    assert call(service(settings.model_copy(update=changes)), "/jobs", headers={"Host": "twin.example"}).status_code == 200
+
+
+def test_with_keys_no_page_has_one_and_every_name_will_do(settings, keys_file):
+    app = service(settings.model_copy(update={"keys_file": keys_file}))
+    assert call(app, "/jobs", CLIENT, headers={"Host": "twin.example"}).status_code == 200
+
+
+def test_named_hosts_are_the_only_ones_keys_or_not(settings, keys_file):
+    app = service(
+        settings.model_copy(update={"keys_file": keys_file, "host": "0.0.0.0", "allowed_hosts": ("Twin.example", "[::1]")})
+    )
+    for host in ("twin.example", "TWIN.example:443", "[::1]:8000"):
+        assert call(app, "/jobs", CLIENT, headers={"Host": host}).status_code == 200, host
+    refused = call(app, "/jobs", CLIENT, headers={"Host": "localhost"})
+    assert_problem(refused, 401, "unauthorized")
+    assert "MONOTWIN_ALLOWED_HOSTS" in refused.json()["detail"]
+
+
+def test_a_request_of_http_1_0_names_no_host(settings):
+    app = service(settings)
+    request = {
+        "type": "http",
+        "method": "GET",
+        "path": "/jobs",
+        "headers": [],
+        "query_string": b"",
+        "client": ("192.0.2.1", 5000),
+    }
+    answers = []
+
+    async def receive():
+        return {"type": "http.request"}
+
+    async def send(message):
+        answers.append(message)
+
+    with start_blocking_portal() as portal:
+        portal.call(app, request, receive, send)
+    assert answers[0]["status"] == 200
 
 
 @pytest.mark.parametrize("path", PATHS)

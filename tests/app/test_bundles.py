@@ -28,7 +28,7 @@ def ask(folders):
 
     def send(method, url, **request):
         async def talk():
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
                 return await client.request(method, url, **request)
 
         return asyncio.run(talk())

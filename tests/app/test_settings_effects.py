@@ -394,6 +394,20 @@ def cors_origins(operator):
         assert "Access-Control-Allow-Origin" not in client.get("/jobs", headers={"Origin": "https://a.example"}).headers
 
 
+def allowed_hosts(operator):
+    def statuses(client, *hosts):
+        return [client.get("/jobs", headers={"Host": host}).status_code for host in hosts]
+
+    with operator.serving(allowed_hosts="twin.example, 192.0.2.7") as client:
+        assert (
+            statuses(client, "twin.example", "twin.example:8000", "192.0.2.7", "localhost", "127.0.0.1") == [200] * 3 + [401] * 2
+        )
+    with operator.serving(allowed_hosts="*") as client:
+        assert statuses(client, "twin.example", "localhost") == [200, 200]
+    with operator.serving() as client:
+        assert statuses(client, "twin.example", "localhost") == [401, 200]
+
+
 def log_level(operator):
     levels = {
         name: [(line["event"], line.get("path")) for line in map(json.loads, log_of(operator, log_level=name))]
@@ -488,6 +502,7 @@ EFFECTS = {
         keys_file,
         requests_per_minute,
         cors_origins,
+        allowed_hosts,
         log_level,
         log_format,
     )

@@ -87,7 +87,7 @@ def ask(telemetry):
     def send(method, url, headers=None, **request):
         async def talk():
             transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.request(method, url, headers=headers, **request)
 
         return asyncio.run(talk())

@@ -78,7 +78,7 @@ def ask(tracing, stages):
     def send(method, url, headers=None):
         async def talk():
             transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 return await client.request(method, url, headers=headers)
 
         return asyncio.run(talk())

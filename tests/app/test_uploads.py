@@ -168,7 +168,7 @@ def send(app, body, content_type=BOUNDARY["Content-Type"]):
     """One request; returns its answer, with the id that the real service's middleware would add."""
 
     async def talk():
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
             return await client.post("/reconstruct", content=body, headers={"Content-Type": content_type})
 
     with start_blocking_portal() as portal:

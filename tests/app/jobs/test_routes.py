@@ -205,7 +205,7 @@ def served(settings):
     try:
         with start_blocking_portal() as portal:
             transport = httpx.ASGITransport(service.handler)
-            http = httpx.AsyncClient(transport=transport, base_url="http://test", headers=KEY)
+            http = httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=KEY)
             yield service, Client(service.app, portal, http)
             portal.call(http.aclose)
     finally:
