@@ -6,6 +6,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 75.0  # balancers keep connections for a minute, and must be the ones to close them
+LAST_SECONDS = 4.0  # less than the server waits at its end before it cancels requests, each of which is a traceback in the log
 
 
 class Connection(H11Protocol):
@@ -17,6 +18,7 @@ class Connection(H11Protocol):
     """
 
     head_seconds = HEAD_SECONDS
+    last_seconds = LAST_SECONDS
     _unread = 0
     _head_timer: asyncio.TimerHandle | None = None
     _room_timer: asyncio.TimerHandle | None = None
@@ -43,6 +45,11 @@ class Connection(H11Protocol):
             super().send_400_response(msg)
         else:
             self.transport.close()  # it has had its answer
+
+    def shutdown(self) -> None:
+        """The service ends: who still sends a body, or does not read an answer, has `LAST_SECONDS` for it."""
+        super().shutdown()
+        self.loop.call_later(self.last_seconds, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()

@@ -62,8 +62,9 @@ class Server(uvicorn.Server):
         if self._stopping is None:
             self._stopping = asyncio.ensure_future(self._stop())
         else:
-            self._stopping.cancel()
-            self.should_exit = True  # also when it was cancelled before its first step
+            # After its first step, with which the drain begins: only then those that wait are told of the end.
+            asyncio.get_running_loop().call_soon(self._stopping.cancel)
+            self.should_exit = True
 
     def _begin(self, action: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.ensure_future(action())
@@ -73,7 +74,8 @@ class Server(uvicorn.Server):
     async def _stop(self) -> None:
         log.info("draining", seconds=self._drain_seconds)
         try:
-            await asyncio.wait_for(self._operations.drain(), self._drain_seconds)
+            async with asyncio.timeout(self._drain_seconds):  # of no seconds, too, it begins; that of `wait_for` would not
+                await self._operations.drain()
         except (TimeoutError, asyncio.CancelledError) as error:
             log.warning("drained only in part", reason="time" if isinstance(error, TimeoutError) else "a second signal")
         except Exception:
