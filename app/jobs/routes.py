@@ -13,7 +13,7 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import WithJsonSchema
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -107,9 +107,11 @@ class Acceptance:
         except OSError as error:
             log.exception("an upload could not be kept")
             raise JobsUnavailable(f"jobs: expected room for the upload, found {error.strerror}", ROOM_SECONDS) from error
-        except SQLAlchemyError:  # perhaps after it was added: where a connection broke nobody knows, and the sweep finds out
+        except SQLAlchemyError as error:  # perhaps after it was added: where nobody knows, the sweep finds out
             needed = True
-            needed = self._store.get(new.id, new.owner) is not None
+            # A commit outlives its connection, and until it is done there is no job to be seen.
+            unanswered = isinstance(error, DBAPIError) and error.connection_invalidated
+            needed = unanswered or self._store.get(new.id, new.owner) is not None
             raise
         finally:
             if not needed:

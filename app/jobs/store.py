@@ -95,7 +95,7 @@ class JobStore:
             with self._engine.connect().execution_options(monotwin_writes=writes) as connection, connection.begin():
                 yield connection
         except OSError as error:  # pg8000 passes on what the socket says of a server that takes too long
-            raise sa.exc.OperationalError(None, None, error) from error
+            raise sa.exc.OperationalError(None, None, error, connection_invalidated=True) from error
 
     # What clients ask for.
 
@@ -218,11 +218,11 @@ class JobStore:
 
     def claim(self, worker: str, lease_seconds: float) -> Job | None:
         """The oldest job that is queued, or whose claim has died, now running for this worker; None where there is none."""
-        now = self._clock()
-        died = (_jobs.c.state == JobState.RUNNING) & (_jobs.c.lease_until < now)
-        may_run = (_jobs.c.state == JobState.QUEUED) | (died & (_jobs.c.attempts - _jobs.c.released < MAX_ATTEMPTS))
-        oldest = sa.select(_jobs.c.id, _jobs.c.image_count).where(may_run).order_by(_jobs.c.created_at, _jobs.c.id).limit(1)
         with self._transaction(writes=True) as connection:
+            now = self._clock()  # only here: to begin may have taken longer than a lease
+            died = (_jobs.c.state == JobState.RUNNING) & (_jobs.c.lease_until < now)
+            may_run = (_jobs.c.state == JobState.QUEUED) | (died & (_jobs.c.attempts - _jobs.c.released < MAX_ATTEMPTS))
+            oldest = sa.select(_jobs.c.id, _jobs.c.image_count).where(may_run).order_by(_jobs.c.created_at, _jobs.c.id).limit(1)
             found = connection.execute(oldest.with_for_update(skip_locked=True)).first()  # SQLite's writers are alone anyway
             if found is None:
                 return None
@@ -256,36 +256,38 @@ class JobStore:
 
     def renew(self, claim: Job, lease_seconds: float, progress: float, images: Sequence[ImageReport]) -> bool:
         """Heartbeat. False: the job is this claim's no more, being cancelled or claimed anew, and work on it should stop."""
-        lease_until = self._clock() + lease_seconds
-        return self._write(claim, {"lease_until": lease_until, "progress": progress, "images": _stored(images)})
+        values = {"progress": progress, "images": _stored(images)}
+        return self._write(claim, lambda: {**values, "lease_until": self._clock() + lease_seconds})
 
     def succeed(self, claim: Job, images: Sequence[ImageReport]) -> bool:
         """Done, and the files of this claim are the results. False: they are not, the job is this claim's no more.
 
         Saying it again after it was so is True again: after an error nobody knows whether the first time counted.
         """
-        values = {**self._finished(JobState.SUCCEEDED), "progress": 1.0, "images": _stored(images)}
-        return self._write(claim, values) or self._is(claim, JobState.SUCCEEDED)
+        values = {"progress": 1.0, "images": _stored(images)}
+        written = self._write(claim, lambda: {**values, **self._finished(JobState.SUCCEEDED)})
+        return written or self._is(claim, JobState.SUCCEEDED)
 
     def fail(self, claim: Job, problem: dict[str, Any], images: Sequence[ImageReport]) -> bool:
         """Done without a result; as `succeed`."""
-        values = {**self._finished(JobState.FAILED), "problem": problem, "images": _stored(images)}
-        return self._write(claim, values) or self._is(claim, JobState.FAILED)
+        values = {"problem": problem, "images": _stored(images)}
+        written = self._write(claim, lambda: {**values, **self._finished(JobState.FAILED)})
+        return written or self._is(claim, JobState.FAILED)
 
     def release(self, claim: Job) -> bool:
         """Back to the queue, at its old place; the attempt does not count."""
         values = {"state": JobState.QUEUED, "progress": 0.0, "released": _jobs.c.released + 1, "lease_until": None}
-        return self._write(claim, values)
+        return self._write(claim, lambda: values)
 
     def _finished(self, state: JobState) -> dict[str, Any]:
         now = self._clock()
         return {"state": state, "finished_at": now, "expires_at": now + self._result_seconds, "lease_until": None}
 
-    def _write(self, claim: Job, values: dict[str, Any]) -> bool:
-        """The one place where a claim changes its job."""
+    def _write(self, claim: Job, values: Callable[[], dict[str, Any]]) -> bool:
+        """The one place where a claim changes its job; the values are those of the moment at which it may."""
         held = (_jobs.c.id == claim.id) & (_jobs.c.attempts == claim.attempts) & (_jobs.c.state == JobState.RUNNING)
         with self._transaction(writes=True) as connection:
-            return connection.execute(sa.update(_jobs).where(held).values(values)).rowcount == 1
+            return connection.execute(sa.update(_jobs).where(held).values(values())).rowcount == 1
 
     def _is(self, claim: Job, state: JobState) -> bool:
         """Whether this claim has brought its job there."""

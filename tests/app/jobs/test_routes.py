@@ -423,6 +423,18 @@ def test_where_nobody_knows_whether_a_job_was_added_its_photo_is_left_to_the_swe
     assert len(service.folders()) == 1
 
 
+def test_a_photo_is_kept_while_its_job_may_still_be_added(client, service, monkeypatch):
+    """As when a commit takes longer than anybody waits for it: until it is done, the database says that there is no job."""
+
+    def unanswered(*arguments, **named):
+        raise OperationalError("statement", {}, TimeoutError("timed out"), connection_invalidated=True)
+
+    monkeypatch.setattr(service.store, "add", unanswered)
+    assert_problem(single(client), 503, "jobs-unavailable")
+    (job_id,) = service.folders()
+    assert service.files.read_upload(job_id, 0).image == b"photo"
+
+
 @pytest.mark.parametrize("reason", ["database-away", "jobs-full", "idempotency-conflict", "known"])
 def test_a_request_that_makes_no_job_writes_no_file(client, service, monkeypatch, reason):
     headers = {"Idempotency-Key": "k"}

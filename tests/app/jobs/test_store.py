@@ -4,9 +4,9 @@ import gc
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,6 +198,34 @@ def test_a_renewed_lease_holds_and_shows_progress(store: JobStore, add: Callable
         assert store.renew(claim, LEASE, 0.75, [MADE, ImageReport(1)])
     assert store.claim("two", LEASE) is None
     assert store.get(claim.id, claim.owner) == replace(claim, progress=0.75, images=(MADE, ImageReport(1)))
+
+
+def test_a_lease_is_reckoned_from_when_the_database_may_be_written_to(
+    store: JobStore, add: Callable[..., Job], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waited for others longer than a lease has not lost the job when it gets it."""
+    transaction = JobStore._transaction
+
+    @contextmanager
+    def late(store: JobStore, *, writes: bool = False) -> Iterator[sa.Connection]:
+        with transaction(store, writes=writes) as connection:
+            clock.now += LEASE + 1 if writes else 0
+            yield connection
+
+    def waited(change: Callable[[], Any]) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(JobStore, "_transaction", late)
+            return change()
+
+    add()
+    claim = waited(lambda: claimed(store))
+    assert store.claim("two", LEASE) is None
+    assert waited(lambda: store.renew(claim, LEASE, 0.5, [MADE]))
+    assert store.claim("two", LEASE) is None
+    assert waited(lambda: store.succeed(claim, [MADE]))
+    finished = store.get(claim.id, claim.owner)
+    assert finished is not None
+    assert (finished.attempts, finished.finished_at) == (1, clock.now)
 
 
 def test_a_new_attempt_begins_at_nothing(store: JobStore, add: Callable[..., Job], clock: Clock) -> None:
@@ -601,8 +629,9 @@ def test_a_database_that_does_not_answer_in_time_is_a_database_error(
             for _ in range(2):
                 with pytest.raises(sa.exc.SQLAlchemyError):
                     store.get(job.id, job.owner)
-                with pytest.raises(sa.exc.SQLAlchemyError):
+                with pytest.raises(sa.exc.SQLAlchemyError) as told:
                     store.claim("one", LEASE)
+                assert told.value.connection_invalidated  # so that nobody takes it for an answer
         assert store.get(job.id, job.owner) == job
     finally:
         store.close()
