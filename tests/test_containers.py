@@ -1,6 +1,7 @@
 """The container files, read without an engine; docker/smoke.sh tries them with one."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from app.jobs.runner import Pace
 from app.settings import Settings
 from app.telemetry import Telemetry
 from app.tracing import CLOSE_SECONDS
+from tests.programs import program
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
@@ -129,6 +131,21 @@ def test_prometheus_starts_after_the_service_and_scrapes_it() -> None:
     (port,) = re.findall(r"MONOTWIN_PORT=(\d+)", DOCKERFILE)
     assert job["static_configs"] == [{"targets": [f"monotwin:{port}"]}]
     assert [name for name in configuration["rule_files"] if not (PROMETHEUS / name).is_file()] == []
+
+
+@pytest.mark.parametrize("command", ["check config prometheus.yml", "test rules alerts.test.yml"])
+def test_prometheus_finds_its_files_good_and_each_alert_goes_off_when_it_should(command: str) -> None:
+    done = subprocess.run([program("promtool"), *command.split()], cwd=PROMETHEUS, capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_tried() -> None:
+    groups = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
+    tests = yaml.safe_load((PROMETHEUS / "alerts.test.yml").read_text())["tests"]
+    expected = [case for test in tests for case in test["alert_rule_test"]]
+    names = {rule["alert"] for group in groups for rule in group["rules"]}
+    assert {case["alertname"] for case in expected if case["exp_alerts"]} == names
+    assert {case["alertname"] for case in expected if not case["exp_alerts"]} == names
 
 
 def test_alerts_ask_for_metrics_that_the_service_exports() -> None:

@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.programs import program
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -37,13 +39,11 @@ def oversized(paths: Iterable[Path], limit: int) -> list[str]:
 
 
 def tracked_files() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    listed = subprocess.run([program("git"), "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
     return [Path(name) for name in listed.split("\0") if name]
 
 
-in_a_clone = pytest.mark.skipif(
-    not (ROOT / ".git").exists() or shutil.which("git") is None, reason="asks git which files are tracked: needs a clone and git"
-)
+in_a_clone = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="asks git which files are tracked: needs a clone")
 
 
 def test_make_help_lists_every_target() -> None:

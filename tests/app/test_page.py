@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 from typing import get_args
@@ -19,11 +18,10 @@ from app.telemetry import StageSeconds
 from model.formats import FORMATS
 from model.formats.glb import RESTART_INDEX_16, write_glb
 from model.mesh import Mesh
+from tests.programs import program
 
 OURS = sorted(path for path, file in page.ASSETS.items() if "swagger" not in file.name)
 HTML = [path for path in OURS if page.ASSETS[path].name.endswith(".html")]
-NODE = shutil.which("node")
-needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed, and runs the page's modules")
 
 
 class Elements(HTMLParser):
@@ -233,7 +231,7 @@ def run_module(folder, code):
         # By this ending, every version of node takes a file for a module.
         (folder / f"{name}.mjs").write_bytes(page.ASSETS[f"/page/{name}.js"].read_bytes())
     (folder / "main.mjs").write_text(code, encoding="utf-8")
-    done = subprocess.run([NODE, "main.mjs"], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run([program("node"), "main.mjs"], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -249,7 +247,6 @@ console.log(JSON.stringify({ ...Object.fromEntries(Object.entries(glb).map(([nam
 """
 
 
-@needs_node
 @pytest.mark.parametrize("columns", [9, 257])
 def test_the_pages_reader_of_glb_agrees_with_another(tmp_path, columns):
     """A wavy sheet, with few vertices for 16-bit indices, or too many for them."""
@@ -273,7 +270,6 @@ def test_the_pages_reader_of_glb_agrees_with_another(tmp_path, columns):
     assert found["attributes"] == [["observed", observed.tolist()]]
 
 
-@needs_node
 def test_the_pages_reader_of_glb_refuses_what_is_none(tmp_path):
     triangle = Mesh(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32))
     whole = write_glb(triangle)
@@ -299,7 +295,6 @@ def test_the_pages_reader_of_glb_refuses_what_is_none(tmp_path):
     ]
 
 
-@needs_node
 def test_the_page_reads_the_services_timing(tmp_path):
     stages = StageSeconds()
     stages.add("prepare", 0.0125)
@@ -310,15 +305,13 @@ def test_the_page_reads_the_services_timing(tmp_path):
     assert nothing == []
 
 
-@needs_node
 def test_a_cell_of_the_grid_has_a_round_length(tmp_path):
     code = 'import { roundLength } from "./viewer.mjs"; console.log(JSON.stringify([0.0349, 0.02, 1, 99, 0.5].map(roundLength)));'
     assert run_module(tmp_path, code) == pytest.approx([0.02, 0.02, 1, 50, 0.5])
 
 
-@needs_node
 @pytest.mark.parametrize("path", [path for path in OURS if path.endswith(".js")])
 def test_every_script_can_be_parsed(tmp_path, path):
     (tmp_path / "script.mjs").write_text(text_of(path), encoding="utf-8")
-    done = subprocess.run([NODE, "--check", "script.mjs"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([program("node"), "--check", "script.mjs"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@ import gc
 import json
 import logging
 import math
-import shutil
 import subprocess
 import threading
 import weakref
@@ -23,6 +22,7 @@ from app import problems
 from app.problems import SLUGS
 from app.telemetry import BUCKETS_SECONDS, STAGES, StageSeconds, Telemetry, TelemetryMiddleware, configure_logging, record_of
 from model.errors import NoForeground
+from tests.programs import program
 
 
 def read(exposition):
@@ -312,9 +312,8 @@ def test_the_metrics_are_also_valid_as_openmetrics(busy):
     assert len({family.name for family in families}) == len(families)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool, of Debian's package prometheus")
 def test_promtool_finds_nothing_to_say(busy):
-    done = subprocess.run(["promtool", "check", "metrics"], input=generate_latest(busy.registry), capture_output=True)
+    done = subprocess.run([program("promtool"), "check", "metrics"], input=generate_latest(busy.registry), capture_output=True)
     ours = [line for line in (done.stdout + done.stderr).decode().splitlines() if "monotwin" in line]
     assert ours == []
 
