@@ -98,12 +98,13 @@ def facts_of(page):
 def still(page):
     """The canvas and what lies on it, once nothing moves any more: uint8 (height, width, 3)."""
     canvas, before = page.locator("#canvas"), None
-    while True:  # pytest's own patience ends it
+    for _ in range(200):
         page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         shown = canvas.screenshot()
         if shown == before:
             return np.asarray(Image.open(io.BytesIO(shown)).convert("RGB"))
         before = shown
+    raise AssertionError("the canvas: expected it to come to rest")
 
 
 def differing(one, other, levels=12):
