@@ -28,6 +28,7 @@ Indices = npt.NDArray[np.int64]
 
 COARSEST_CELLS = 32  # cells along the image's side below which a grid is not halved any more
 PIECE = 2**18  # points asked between two words of progress, where nothing else is said
+NODES_AT_ONCE = 2**17  # predicted or compared: what is computed of them stays in the cache
 MARGIN = 2  # coarse nodes kept around what may be inside: what interpolation reaches to
 
 
@@ -56,7 +57,8 @@ def query_hierarchically(
     on the side of the level on which `carve(query_densely(field), coverage, level)` has them, but for parts and cavities that
     no prediction showed and culling did not suspect: those are missing as a whole.
 
-    progress: told the share that is done, from 0, never falling, to 1 at the end, at least after each `piece` points.
+    progress: told the share that is done, from 0, never falling, to 1 at the end, at least after each `piece` points; the same
+    share again during longer work between the calls. What it raises stops the query.
     """
     progress(0.0)
     watched = _WatchedField(field, progress, piece)
@@ -87,6 +89,7 @@ class _WatchedField:
         """A level, of whose points so many are known to be wanted; surfaces that are followed may add to them."""
         self._start, self._end = 1 / (2 * step) ** 2, 1 / step**2
         self._wanted, self._asked = wanted, 0
+        self.tell()
 
     def query(self, columns: Indices, depths: Float32) -> Float32:
         """As `OccupancyField.query`."""
@@ -97,8 +100,12 @@ class _WatchedField:
             self._asked += len(columns[piece])
             share = self._start + (self._end - self._start) * min(1.0, self._asked / self._wanted)
             self._told = max(self._told, share)
-            self._progress(self._told)
+            self.tell()
         return answers
+
+    def tell(self) -> None:
+        """Says how far the query is, be it once more: who listens may want to stop it."""
+        self._progress(self._told)
 
 
 @dataclass(frozen=True)
@@ -170,7 +177,7 @@ def _bounding_box(inside: Bool, suspicious: Bool, margin: int) -> tuple[slice, .
 
 def _refined(field: _WatchedField, coarse: _Samples, level: float, suspicious: Bool) -> _Samples:
     """The same box at half the step: predicted, then asked along the surface and in suspicious cells."""
-    values = _predicted(coarse.values)
+    values = _predicted(coarse.values, field.tell)
     known = np.zeros(values.shape, np.bool_)
     known[::2, ::2, ::2] = coarse.known
     u, v, z = (2 * start for start in coarse.first)
@@ -178,7 +185,7 @@ def _refined(field: _WatchedField, coarse: _Samples, level: float, suspicious: B
     empty = ~_columns(field, fine.step)[fine.columns]
     values[empty] = 0.0
     known[empty] = True
-    wanted = _change_ends(values >= level)
+    wanted = _change_ends(values, level)
     _mark_nodes_of(suspicious, wanted)
     _trace(field, fine, wanted, level)
     return fine
@@ -191,31 +198,29 @@ def _cut(field: _WatchedField, samples: _Samples, level: float, coverage: Float3
     """
     ceiling = ceiling_of(coverage, level)
     np.minimum(samples.values, ceiling[samples.columns][..., None], out=samples.values)
-    _trace(field, samples, _change_ends(samples.values >= level), level, ceiling)
+    _trace(field, samples, _change_ends(samples.values, level), level, ceiling)
 
 
 def _trace(field: _WatchedField, samples: _Samples, wanted: Bool, level: float, ceiling: Float32 | None = None) -> None:
     """Asks those wanted nodes that are not known, then whatever lies unknown across a change of sign from an answer, into
-    `samples`; ceiling: (n_u, n_v), above which no answer counts."""
+    `samples`; wanted serves as memory; ceiling: (n_u, n_v), above which no answer counts."""
     shape = samples.values.shape
-    ring = tuple(size + 2 for size in shape)  # a border of known nodes, so that every node has all its neighbours
-    known = np.pad(samples.known, 1, constant_values=True).reshape(-1)
-    inside = np.pad(samples.values >= level, 1).reshape(-1)
-    strides = (ring[1] * ring[2], ring[2], 1)
-    nodes = np.flatnonzero(np.pad(wanted & ~samples.known, 1))
+    strides = (shape[1] * shape[2], shape[2], 1)
+    values, known = samples.values.reshape(-1), samples.known.reshape(-1)  # views: no box that is traced is part of another
+    nodes = np.flatnonzero(np.greater(wanted, samples.known, out=wanted))
     field.begin(samples.step, len(nodes))
     while len(nodes):
-        u, v, z = np.unravel_index(nodes, ring)
-        place = (u - 1, v - 1, z - 1)
+        place = np.unravel_index(nodes, shape)
         answers = _ask(field, samples, place, ceiling)
-        samples.values[place] = answers
-        known[nodes] = True
+        values[nodes], known[nodes] = answers, True
         sign = answers >= level
-        inside[nodes] = sign
-        neighbours = [nodes + step for stride in strides for step in (-stride, stride)]
-        across = [beside[(inside[beside] != sign) & ~known[beside]] for beside in neighbours]
+        neighbours = [  # where there is none, the node itself: it is known
+            beside
+            for index, size, stride in zip(place, shape, strides, strict=True)
+            for beside in (nodes - stride * (index > 0), nodes + stride * (index < size - 1))
+        ]
+        across = [beside[((values[beside] >= level) != sign) & ~known[beside]] for beside in neighbours]
         nodes = np.unique(np.concatenate(across))
-    samples.known[...] = known.reshape(ring)[1:-1, 1:-1, 1:-1]
 
 
 def _ask(field: _WatchedField, samples: _Samples, place: tuple[Indices, ...], ceiling: Float32 | None = None) -> Float32:
@@ -240,33 +245,47 @@ def _leaks(samples: _Samples, grid: QueryGrid, level: float) -> bool:
     return False
 
 
-def _predicted(values: Float32) -> Float32:
+def _predicted(values: Float32, tell: Callable[[], None]) -> Float32:
     """(a, b, c) nodes -> (2a - 1, 2b - 1, 2c - 1): the nodes between them by cubic interpolation along each axis in turn."""
-    for axis in range(3):
-        coarse = np.moveaxis(values, axis, 0)
-        fine = np.empty([2 * count - 1 if k == axis else count for k, count in enumerate(values.shape)], np.float32)
-        along = np.moveaxis(fine, axis, 0)
-        along[::2] = coarse
-        between = along[1::2]
-        np.add(coarse[:-1], coarse[1:], out=between)
-        between *= np.float32(0.5)
-        if len(coarse) >= 4:
-            inner = coarse[1:-2] + coarse[2:-1]
-            inner *= np.float32(9 / 16)
-            inner -= (coarse[:-3] + coarse[3:]) * np.float32(1 / 16)
-            between[1:-1] = inner
-        values = fine
-    return values
+    halved = _halved(values, 0)
+    fine = np.empty([2 * count - 1 for count in values.shape], np.float32)
+    layers = max(1, NODES_AT_ONCE // fine[0].size)
+    for first in range(0, len(fine), layers):
+        part = slice(first, first + layers)
+        fine[part] = _halved(_halved(halved[part], 1), 2)
+        tell()
+    return fine
 
 
-def _change_ends(inside: Bool) -> Bool:
+def _halved(values: Float32, axis: int) -> Float32:
+    """Values at half the distance along an axis: the given ones, and between each two the cubic through the nearest four."""
+    coarse = np.moveaxis(values, axis, 0)
+    fine = np.empty([2 * count - 1 if k == axis else count for k, count in enumerate(values.shape)], np.float32)
+    along = np.moveaxis(fine, axis, 0)
+    along[::2] = coarse
+    between = along[1::2]
+    np.add(coarse[:-1], coarse[1:], out=between)
+    between *= np.float32(0.5)
+    if len(coarse) >= 4:
+        inner = coarse[1:-2] + coarse[2:-1]
+        inner *= np.float32(9 / 16)
+        inner -= (coarse[:-3] + coarse[3:]) * np.float32(1 / 16)
+        between[1:-1] = inner
+    return fine
+
+
+def _change_ends(values: Float32, level: float) -> Bool:
     """The nodes at the ends of edges that cross the surface."""
-    ends = np.zeros_like(inside)
-    for axis in range(3):
-        low, high = _ends_along(axis)
-        crossing = inside[low] != inside[high]
-        ends[low] |= crossing
-        ends[high] |= crossing
+    ends = np.zeros(values.shape, np.bool_)
+    layers = max(1, NODES_AT_ONCE // values[0].size)
+    for first in range(0, len(values) - 1, layers):
+        part = slice(first, first + layers + 1)  # its last layer is the first of the next
+        inside = values[part] >= level
+        for axis in range(3):
+            low, high = _ends_along(axis)
+            crossing = inside[low] != inside[high]
+            ends[part][low] |= crossing
+            ends[part][high] |= crossing
     return ends
 
 

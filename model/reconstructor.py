@@ -171,19 +171,23 @@ class Reconstructor:
     ) -> Mesh:
         """What `reconstruct` does once the object is found; the photo itself is no longer needed.
 
-        progress: told the share of the query that is done, rising from 0 to 1.
+        progress: told the share of the query that is done, never falling, from 0 to 1.
         """
         level = self._level(options)
+
+        def word(share: float) -> None:
+            turns.check()
+            progress(share)
+
         with stage("encode"):
             field = self.encode(prepared, QueryGrid(options.resolution), turns)
         with stage("query"):
-            samples = self.query(field, prepared, level, progress)
-        turns.check()
+            samples = self.query(field, prepared, level, word)
         with stage("extract"):
             surface = surface_of(samples, level)
         turns.check()
         with stage("refine"):
-            return self.refine(surface, samples, prepared, options)
+            return self.refine(surface, samples, prepared, options, turns)
 
     def warm_up(self) -> None:
         """Runs once at a small resolution, so that the first photo does not pay for memory and kernels being set up; then finds
@@ -239,20 +243,26 @@ class Reconstructor:
     def _level(self, options: Options) -> float:
         return self.bundle.manifest.level if options.level is None else options.level
 
-    def refine(self, surface: Mesh, samples: SampledBox, prepared: PreparedImage, options: Options) -> Mesh:
+    def refine(
+        self, surface: Mesh, samples: SampledBox, prepared: PreparedImage, options: Options, turns: Turns = AT_ONCE
+    ) -> Mesh:
         """One body, columns (u, v, z) -> view frame, smoothness, faces; then what is known of it, upright and to scale.
 
         samples: the field that the surface was extracted from. The metadata say what was done.
         """
         mesh = keep_largest(surface) if options.keep == "largest" else surface
+        turns.check()
         coverage = _silhouette_iou(mesh, prepared.silhouette)
         mesh = replace(mesh, vertices=prepared.camera.unproject(mesh.vertices).astype(np.float32))
         mesh = smoothed(mesh, options.smooth)
+        turns.check()
         if options.target_faces is not None:
             mesh = limit_faces(mesh, options.target_faces)
+            turns.check()
         if options.confidence:
             label = self.bundle.manifest.labels.soft_label
             mesh = with_confidence(mesh, samples, prepared.camera, self._level(options), label)
+            turns.check()
         if options.elevation:
             mesh = mesh.rotated(upright(options.elevation))
         factor, scale_source = _scale(mesh, prepared, options)

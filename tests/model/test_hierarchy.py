@@ -1,7 +1,7 @@
 """The coarse-to-fine query beside the dense grid: on solids whose field is known, and on random fields as a law."""
 
 from functools import cache
-from itertools import product
+from itertools import groupby, product
 
 import numpy as np
 import pytest
@@ -435,9 +435,10 @@ def test_a_cancelled_query_ends_at_once(calls):
 
 
 def told_by(field, coverage=None, **options) -> list[float]:
+    """What is told, without what only says the same again."""
     told: list[float] = []
     query_hierarchically(field, LEVEL, coverage, progress=told.append, **options)
-    return told
+    return [share for share, _ in groupby(told)]
 
 
 def test_each_level_is_told_as_four_times_the_one_before(coarse):
@@ -493,6 +494,85 @@ def test_pieces_are_asked_in_order_and_change_nothing(coarse, piece):
     np.testing.assert_array_equal(found.values, expected.values)
     np.testing.assert_array_equal(pieces.times_asked, whole.times_asked)
     assert max(pieces.calls) == piece < max(whole.calls)
+
+
+def test_a_word_comes_with_each_piece_of_the_prediction(coarse, monkeypatch):
+    coarse(2)
+    monkeypatch.setattr(hierarchy, "NODES_AT_ONCE", 1)
+    field = NodeField(64, values_of(SMOOTH["torus"]))
+    calls_before: list[int] = []
+    box = query_hierarchically(field, LEVEL, progress=lambda share: calls_before.append(len(field.calls)))
+    layers = box.values.shape[0]  # of the one grid that is predicted, between the first call and the second
+    assert calls_before.count(1) == 1 + layers + 1  # after the call, with each layer, and before the points are asked
+
+
+def test_what_progress_raises_stops_the_query_there(coarse, monkeypatch):
+    coarse(4)
+    monkeypatch.setattr(hierarchy, "NODES_AT_ONCE", 20_000)
+    values, coverage = values_of(SMOOTH["torus"]), disc_coverage(QueryGrid(64), 0.37)
+    told: list[float] = []
+    query_hierarchically(NodeField(64, values), LEVEL, coverage, progress=told.append, piece=1_000)
+    assert len(told) > 20
+    for words in range(1, len(told) + 1):
+        heard: list[float] = []
+
+        def listen(share: float, heard=heard, words=words) -> None:
+            heard.append(share)
+            if len(heard) == words:
+                raise Cancelled("enough")
+
+        with pytest.raises(Cancelled, match="enough"):
+            query_hierarchically(NodeField(64, values), LEVEL, coverage, progress=listen, piece=1_000)
+        assert heard == told[:words]
+
+
+# What is predicted and compared in pieces, beside the whole
+
+
+def halved(values: np.ndarray) -> np.ndarray:
+    """One row, node by node."""
+    fine = np.empty(2 * len(values) - 1, np.float32)
+    fine[::2] = values
+    for i in range(len(values) - 1):
+        if 0 < i < len(values) - 2:
+            a, b, c, d = values[i - 1 : i + 3]
+            fine[2 * i + 1] = (b + c) * np.float32(9 / 16) - (a + d) * np.float32(1 / 16)
+        else:
+            fine[2 * i + 1] = (values[i] + values[i + 1]) * np.float32(0.5)
+    return fine
+
+
+@pytest.mark.parametrize("at_once", [1, 700, hierarchy.NODES_AT_ONCE])
+@pytest.mark.parametrize("shape", [(2, 5, 3), (4, 2, 6), (9, 7, 8)])
+def test_the_prediction_is_cubic_along_each_row(rng, monkeypatch, shape, at_once):
+    monkeypatch.setattr(hierarchy, "NODES_AT_ONCE", at_once)
+    values = rng.random(shape, dtype=np.float32)
+    expected = values
+    for axis in range(3):
+        expected = np.apply_along_axis(halved, axis, expected)
+    found = hierarchy._predicted(values, lambda: None)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("at_once", [1, 700, hierarchy.NODES_AT_ONCE])
+def test_the_ends_of_crossing_edges_are_those_of_the_whole(monkeypatch, at_once):
+    monkeypatch.setattr(hierarchy, "NODES_AT_ONCE", at_once)
+    values = random_values(32, 1)[:, :20]
+    np.testing.assert_array_equal(hierarchy._change_ends(values, LEVEL), crossing_ends(values >= LEVEL))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_size_of_pieces_changes_nothing(coarse, monkeypatch, seed):
+    coarse(4)
+    values, coverage = random_values(64, seed), disc_coverage(QueryGrid(64), 0.37)
+    whole, pieces = NodeField(64, values), NodeField(64, values)
+    expected = query_hierarchically(whole, LEVEL, coverage)
+    monkeypatch.setattr(hierarchy, "NODES_AT_ONCE", 10_000)
+    found = query_hierarchically(pieces, LEVEL, coverage)
+    assert found.first == expected.first
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert pieces.calls == whole.calls
 
 
 # Columns and the cut

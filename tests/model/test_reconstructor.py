@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model import Options, Photo, Reconstructor
+from model import Options, Photo, Reconstructor, hierarchy
 from model.camera import OrthographicCamera
 from model.errors import Cancelled, InvalidOption, NoForeground, NoSurface
 from model.field import QueryGrid
@@ -223,17 +223,40 @@ def test_the_silhouette_coverage_is_the_iou_with_the_photos(reconstructor, photo
     assert 0.4 < mesh.metadata["silhouette_coverage"] < 0.9  # a ball of 0.7 in a disc of 0.9
 
 
-@pytest.mark.parametrize("allowed", [0, 1, 3])
-def test_a_cancelled_reconstruction_stops(reconstructor, photo, allowed):
-    asked = []
+@pytest.mark.parametrize(
+    "options",
+    [SMALL, replace(SMALL, keep="all", smooth=1, target_faces=2_000, confidence=True, elevation=10.0, size=1.0)],
+    ids=["plain", "all steps"],
+)
+def test_a_cancelled_reconstruction_stops_at_each_of_its_checks(reconstructor, photo, monkeypatch, options):
+    """And what was told until then is what an undisturbed one tells: progress never falls, and ends at 1."""
+    monkeypatch.setattr(hierarchy, "COARSEST_CELLS", 16)  # three levels
+    monkeypatch.setattr(hierarchy, "NODES_AT_ONCE", 2**14)
+    prepared = reconstructor.prepare(photo, options, None)
 
-    def cancelled() -> bool:
-        asked.append(None)
-        return len(asked) > allowed
+    def checks_and_words(most: int) -> tuple[int, list[float]]:
+        """Stops at the check after so many."""
+        checks, told = 0, []
 
-    with pytest.raises(Cancelled):
-        reconstructor.reconstruct(photo, SMALL, turns=AtOnce(cancelled))
-    assert len(asked) == allowed + 1
+        def cancelled() -> bool:
+            nonlocal checks
+            checks += 1
+            return checks > most
+
+        try:
+            reconstructor.reconstruct_prepared(prepared, options, turns=AtOnce(cancelled), progress=told.append)
+        except Cancelled:
+            assert checks == most + 1
+        return checks, told
+
+    count, told = checks_and_words(10**9)
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == (0.0, 1.0)
+    for most in range(count):
+        checks, heard = checks_and_words(most)
+        assert checks == most + 1
+        assert heard == told[: len(heard)]
+        assert len(heard) <= most
 
 
 def test_a_transparent_photo_has_no_foreground(reconstructor):
