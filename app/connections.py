@@ -1,6 +1,8 @@
 """The HTTP connection with an end to waiting, which Uvicorn's own has only for clients that send nothing at all."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -9,12 +11,38 @@ HEAD_SECONDS = 75.0  # balancers keep connections for a minute, and must be the 
 LAST_SECONDS = 4.0  # less than the server waits at its end before it cancels requests, each of which is a traceback in the log
 
 
+class _Lingering:
+    """A transport whose `close`, while `is_needed`, closes our half alone; the other is read on, for nothing, until the client's.
+
+    Else what it still sends would be answered with a reset, which takes away what it has not read yet: its answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, is_needed: Callable[[], bool]) -> None:
+        self._transport = transport
+        self._is_needed = is_needed
+        self._lingers = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._lingers or self._transport.is_closing()
+
+    def close(self) -> None:
+        if self.is_closing() or not self._is_needed():
+            self._transport.close()
+            return
+        self._lingers = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+
+
 class Connection(H11Protocol):
     """Uvicorn's, ended when between two requests the complete head of the next one does not come within `HEAD_SECONDS`.
 
     That is for the client that drips its head, for the one that goes on to send a body that was refused long ago, and for the
     one that does not read its answer: that is given up only where nothing of it was taken in the meantime. In the middle of an
-    answer, too, where the next piece of it waits for room.
+    answer, too, where the next piece of it waits for room. Nor is a client that still sends its body reset by its answer.
     """
 
     head_seconds = HEAD_SECONDS
@@ -24,8 +52,13 @@ class Connection(H11Protocol):
     _room_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        lingering = _Lingering(transport, lambda: self.conn.their_state is h11.SEND_BODY)
+        super().connection_made(cast(asyncio.Transport, lingering))
         self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            super().data_received(data)
 
     def handle_events(self) -> None:
         super().handle_events()

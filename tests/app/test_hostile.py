@@ -82,6 +82,7 @@ def service(tiny_bundle, tmp_path_factory):
         "data_dir": folder,
         "device": "cpu",
         "threads": 1,
+        "allowed_hosts": "t",
         "max_upload_bytes": LIMIT,
         "max_pixels": MAX_PIXELS,
         "upload_seconds": UPLOAD_SECONDS,
@@ -260,6 +261,31 @@ def test_a_client_that_sends_40_megabytes_gets_its_413_and_no_reset(service):
         assert (status, headers["Content-Type"]) == (413, "application/problem+json"), content
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: t\r\n\r\n")
         assert receive(connection)[0] == 200, "and the connection may be used again"
+
+
+def test_so_does_one_that_asks_for_the_connection_to_be_closed(service):
+    """As Python's urllib does with each request."""
+    request = post(file(bytes(40_000_000)) + END).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
+    with service.connect() as connection:
+        connection.sendall(request)
+        status, headers, content = receive(connection)
+        assert (status, headers["Content-Type"]) == (413, "application/problem+json"), content
+        assert connection.recv(1) == b""
+
+
+def test_who_sends_on_behind_the_answer_that_closes_the_connection_is_given_up(service):
+    head = post(b"").replace(b"Content-Length: 0", b"Content-Length: 99999999\r\nConnection: close")
+    with service.connect() as connection:
+        connection.sendall(head)
+        status, _, content = receive(connection)
+        assert (status, json.loads(content)["status"]) == (413, 413)
+        assert connection.recv(1) == b""
+        start = time.monotonic()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while time.monotonic() - start < PATIENCE:
+                connection.send(b"x")
+                time.sleep(0.05)
+    assert HEAD_SECONDS * 0.8 < time.monotonic() - start < HEAD_SECONDS + 2
 
 
 def test_so_does_one_that_says_nothing_of_the_length(service):
