@@ -35,6 +35,8 @@ ReadyState = Literal["ready", "busy"]
 
 Include = Literal["mask", "preview"]
 
+LENGTHS = ("size", "distance")  # fields in metres
+
 
 class ReconstructionForm(BaseModel):
     """The text fields of `POST /reconstruct`. Bounds and defaults are those of `model.reconstructor.Options`."""
@@ -141,9 +143,12 @@ class ReconstructionForm(BaseModel):
 
 
 def _message(entry: ErrorDetails) -> str:
-    """What is wrong with a field, and what was found. Half of the world writes 0,12 where a number is expected."""
-    misspelt = entry["type"] in ("float_parsing", "int_parsing") and "," in str(entry["input"])
-    hint = "; the decimal sign is a point, and thousands have none (0.12, 20000)" if misspelt else ""
+    """What is wrong with a field, and what was found. Half of the world writes 0,12, and workshops write millimetres."""
+    hint = ""
+    if entry["type"] in ("float_parsing", "int_parsing") and "," in str(entry["input"]):
+        hint = "; the decimal sign is a point, and thousands have none (0.12, 20000)"
+    elif entry["loc"][0] in LENGTHS:
+        hint = "; lengths are in metres (0.12 for 120 mm)"
     return f"{entry['msg']}, found {entry['input']!r}{hint}"
 
 

@@ -173,6 +173,17 @@ def test_other_text_that_is_no_number_gets_no_such_hint(client, photo):
         assert "decimal" not in body["errors"][0]["message"]
 
 
+@pytest.mark.parametrize(("field", "value"), [("size", "120mm"), ("size", "1200"), ("distance", "0")])
+def test_a_length_that_is_refused_is_answered_with_its_unit(client, photo, field, value):
+    body = assert_problem(client.reconstruct(photo, **{field: value}), 422, "invalid-fields")
+    assert body["errors"][0]["message"].endswith(f", found '{value}'; lengths are in metres (0.12 for 120 mm)")
+
+
+def test_a_number_that_is_no_length_gets_no_unit(client, photo):
+    body = assert_problem(client.reconstruct(photo, level="120"), 422, "invalid-fields")
+    assert body["errors"][0]["message"].endswith(", found '120'")
+
+
 @pytest.mark.parametrize("url", ["/jobs", f"/jobs/{32 * 'a'}"])
 def test_a_database_that_fails_is_a_problem_that_tells_nothing_of_it_but_when_to_come_back(client, monkeypatch, url):
     def fail(*args, **arguments):
