@@ -83,8 +83,11 @@ class JobFiles:
         return self._root / claim.id / f"results-{claim.attempts}"
 
     def keep_results(self, claim: Job) -> None:
-        """Delete all of a succeeded job but its results: the uploads, and what was left behind by attempts that died."""
-        with suppress(FileNotFoundError):  # deleted already, with the job
+        """Delete all of a succeeded job but its results: the uploads, and what was left behind by attempts that died.
+
+        What cannot be deleted, or is already, goes with the job.
+        """
+        with suppress(OSError):
             for entry in (self._root / claim.id).iterdir():
                 if entry.is_file():
                     entry.unlink()

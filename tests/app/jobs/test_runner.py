@@ -466,6 +466,17 @@ def test_a_disk_that_stays_full_fails_the_job(service: Service, monkeypatch: pyt
     assert types(job) == ["internal-error"]
 
 
+def test_a_job_whose_photo_cannot_be_deleted_has_ended_like_any_other(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with capture_logs() as lines:
+        [job] = service.carry_out(service.add(b"photo"))
+    assert (job.state, service.left(job.id)) == (JobState.SUCCEEDED, {"image-000", "results-1/000.glb"})
+    assert [line["event"] for line in lines] == ["job"]
+
+
 def test_heartbeats_that_fail_do_not_stop_a_job(service: Service) -> None:
     async def test(_: JobRunner) -> None:
         service.store.failures = {"renew": 3}
