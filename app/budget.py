@@ -10,6 +10,9 @@ RETRY_SECONDS = 5
 class BodyBudgetMiddleware:
     """Counts the bytes of all bodies from their arrival until their requests are answered; too many are a QueueFull.
 
+    Those of POST, that is: any other body is nobody's, thrown away as it arrives, though an answer that goes on for long receives
+    all of it, while it waits for its client to leave.
+
     Refused is the request whose bytes arrive when the budget is spent: a Content-Length alone, which costs nothing, takes none.
     The error leaves `receive`, so it meets whoever reads the body, inside of the handlers that make it a problem.
     """
@@ -20,6 +23,9 @@ class BodyBudgetMiddleware:
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("method") != "POST":
+            await self._app(scope, receive, send)
+            return
         held = 0
 
         async def receive_counted() -> Message:

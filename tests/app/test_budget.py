@@ -1,5 +1,10 @@
+import asyncio
+import contextlib
+
 import pytest
 
+from app.budget import BodyBudgetMiddleware
+from app.errors import QueueFull
 from tests.app.service import assert_problem, until_ready
 from tests.app.test_uploads import BOUNDARY, image_part
 
@@ -48,3 +53,25 @@ def test_a_request_without_a_body_is_answered_when_the_budget_is_spent(client, r
     while client.app.state.operations.scheduler.depth < 3:
         assert not any(answer.done() for answer in held)
     assert client.get("/health/live").status_code == client.get("/jobs").status_code == 200
+
+
+@pytest.mark.parametrize(("method", "received"), [("GET", 9), ("HEAD", 9), ("DELETE", 9), ("POST", 4)])
+def test_a_body_that_nobody_asked_for_takes_nothing_of_the_budget(method, received):
+    """What answers with events receives on and on, to learn when its client leaves."""
+    count = 0
+
+    async def receive():
+        return {"type": "http.request", "body": bytes(10), "more_body": True}
+
+    async def application(scope, receive, send):
+        nonlocal count
+        for _ in range(9):
+            await receive()
+            count += 1
+
+    async def main():
+        with contextlib.suppress(QueueFull):
+            await BodyBudgetMiddleware(application, max_bytes=40)({"type": "http", "method": method}, receive, None)
+
+    asyncio.run(main())
+    assert count == received
