@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from PIL import Image
+from PIL import ExifTags, Image
 
 from docs.examples import demo
 
@@ -66,6 +66,16 @@ def test_the_demo_writes_the_mesh_and_its_picture(
     printed = capsys.readouterr().out
     assert "query        80.1" in printed
     assert "watertight yes" in printed
+
+
+def test_a_phones_photo_is_shown_upright_beside_its_mesh(tmp_path: Path) -> None:
+    upright = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(6, 4) * 10)
+    upright.save(tmp_path / "upright.png")
+    orientation = Image.Exif()
+    orientation[ExifTags.Base.Orientation] = 6  # to be turned clockwise for viewing
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "phone.png", exif=orientation)
+    tiles = [np.asarray(demo.photo_tile(tmp_path / name)) for name in ("upright.png", "phone.png")]
+    np.testing.assert_array_equal(*tiles)
 
 
 def test_an_open_mesh_fails_the_demo(

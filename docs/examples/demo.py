@@ -22,7 +22,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import trimesh
-from PIL import Image
+from PIL import Image, ImageOps
 
 from model.mesh import Mesh
 from model.preview import render_preview
@@ -153,7 +153,7 @@ def picture(photo: Path, part: trimesh.Trimesh) -> Image.Image:
 
 def photo_tile(photo: Path) -> Image.Image:
     with Image.open(photo) as opened:
-        rgba = opened.convert("RGBA")
+        rgba = ImageOps.exif_transpose(opened).convert("RGBA")  # as the service turns a phone's photo
     rgba.thumbnail((TILE, TILE))
     tile = Image.new("RGB", (TILE, TILE), "white")
     tile.paste(rgba, ((TILE - rgba.width) // 2, (TILE - rgba.height) // 2), rgba)

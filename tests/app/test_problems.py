@@ -220,7 +220,7 @@ def test_an_unknown_address_is_a_problem(client):
 
 
 def test_a_malformed_host_header_is_no_error_of_ours(client):
-    assert_problem(client.get("/nothing", headers={"Host": "[::1"}), 404, "not-found")
+    assert_problem(client.get("/health/nothing", headers={"Host": "[::1"}), 404, "not-found")
 
 
 def test_a_trailing_slash_is_another_address(client, photo):
