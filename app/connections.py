@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import h11
@@ -33,7 +34,8 @@ class _Lingering:
             self._transport.close()
             return
         self._lingers = True
-        self._transport.write_eof()
+        with suppress(OSError):  # it has closed already, which reading will tell
+            self._transport.write_eof()
         self._transport.resume_reading()
 
 

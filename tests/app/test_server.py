@@ -1,13 +1,14 @@
 """The server's end: what is told to those that wait, and what becomes of clients that take their time."""
 
 import asyncio
+import errno
 import logging
 import signal
 
 import pytest
 import uvicorn
 
-from app.connections import Connection
+from app.connections import Connection, _Lingering
 from app.server import Server
 
 
@@ -53,6 +54,26 @@ def test_a_body_that_does_not_end_is_given_up_at_the_end_without_a_traceback(sen
 
 def test_an_answer_that_is_not_read_is_given_up_at_the_end_without_a_traceback(caplog):
     assert _at_the_end(HEAD + b"0123456789", _answers_without_end, caplog) == (["disconnected"], [])
+
+
+def test_a_client_that_is_gone_before_its_connection_is_closed_ends_nothing_else():
+    """Nobody has read yet that it is: where the system says so first, no other connection, nor the server's end, may suffer."""
+
+    class Gone:
+        reading = False
+
+        def is_closing(self):
+            return False
+
+        def write_eof(self):
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        def resume_reading(self):
+            self.reading = True
+
+    lingering = _Lingering(gone := Gone(), lambda: True)
+    lingering.close()
+    assert (lingering.is_closing(), gone.reading) == (True, True)
 
 
 async def _reads(receive, _, noted):
