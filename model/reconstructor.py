@@ -257,7 +257,7 @@ class Reconstructor:
         mesh = smoothed(mesh, options.smooth)
         turns.check()
         if options.target_faces is not None:
-            mesh = limit_faces(mesh, options.target_faces)
+            mesh = limit_faces(mesh, options.target_faces, turns.check)
             turns.check()
         if options.confidence:
             label = self.bundle.manifest.labels.soft_label

@@ -1,6 +1,7 @@
 """What is done to a mesh after extraction: one body, fewer faces. Both keep it closed and wound outward."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from model.mesh import Mesh
 
 IntArray = npt.NDArray[np.int64]
+Check = Callable[[], None]  # may raise to stop the work
 
 NEARLY = 0.98  # share of the face limit that a simplified mesh has at least, where that can be had
 ATTEMPTS = 4  # collapses until the mended mesh has nearly as many faces as it may
@@ -34,20 +36,23 @@ def keep_largest(mesh: Mesh) -> Mesh:
     return _without_unused_vertices(replace(mesh, faces=mesh.faces[body_of_face == largest]))
 
 
-def limit_faces(mesh: Mesh, target_faces: int) -> Mesh:
+def limit_faces(mesh: Mesh, target_faces: int, check: Check = lambda: None) -> Mesh:
     """At most `target_faces` faces, by quadric edge collapse; a mesh that has no more is returned as it is.
 
     The collapse pinches the surface now and then, which `_mended` undoes at the price of a few faces; then it is aimed higher,
     until the mesh has at least `NEARLY` as many faces as it may. Where that fails or costs too much volume, collapse goes only
     as far as the mesh stays faithful, Manifold's simplification, which never tears, goes on, and the better of both is taken.
     When the target stays out of reach, the smallest sound mesh is returned, and its metadata say so under `face_limit`.
+
+    check: called before each attempt, of which there may be many.
     """
     if len(mesh.faces) <= target_faces:
         return mesh
     volume = mesh.volume
-    limited = _collapse_mended(mesh, target_faces, volume)
+    limited = _collapse_mended(mesh, target_faces, volume, check)
     if limited is None or len(limited.faces) < NEARLY * target_faces or not _is_sound(limited, volume, FAITHFUL_RANGE):
-        simplified = _simplify_soundly(_collapse_soundly(mesh, target_faces, volume), target_faces, volume)
+        collapsed = _collapse_soundly(mesh, target_faces, volume, check)
+        simplified = _simplify_soundly(collapsed, target_faces, volume, check)
         limited = max(limited or simplified, simplified, key=lambda mesh: _merit(mesh, target_faces, volume))
     if len(limited.faces) <= target_faces:
         return limited
@@ -66,10 +71,11 @@ def _collapse(mesh: Mesh, target_faces: int) -> Mesh:
     return _without_unused_vertices(Mesh(vertices.astype(np.float32), faces.astype(np.int32), mesh.metadata))
 
 
-def _collapse_mended(mesh: Mesh, target_faces: int, volume: float) -> Mesh | None:
+def _collapse_mended(mesh: Mesh, target_faces: int, volume: float, check: Check) -> Mesh | None:
     """The sound mesh of at most `target_faces` faces that edge collapse and mending give, the largest of some attempts."""
     largest, aim = None, target_faces
     for _ in range(ATTEMPTS):
+        check()
         candidate = _mended(_collapse(mesh, aim))
         faces = len(candidate.faces)
         if not _is_sound(candidate, volume) or faces > aim:  # ruined, or as far as it goes
@@ -82,10 +88,11 @@ def _collapse_mended(mesh: Mesh, target_faces: int, volume: float) -> Mesh | Non
     return largest
 
 
-def _collapse_soundly(mesh: Mesh, target_faces: int, volume: float) -> Mesh:
+def _collapse_soundly(mesh: Mesh, target_faces: int, volume: float, check: Check) -> Mesh:
     """The smallest sound mesh above `target_faces` that edge collapse and mending reach, found by bisection; else the mesh."""
     smallest, ruined = mesh, target_faces
     for _ in range(ROUNDS):
+        check()
         middle = round(math.sqrt(ruined * len(smallest.faces)))
         candidate = _mended(_collapse(smallest, middle))
         if len(candidate.faces) < len(smallest.faces) and _is_sound(candidate, volume, FAITHFUL_RANGE):
@@ -95,7 +102,7 @@ def _collapse_soundly(mesh: Mesh, target_faces: int, volume: float) -> Mesh:
     return smallest
 
 
-def _simplify_soundly(mesh: Mesh, target_faces: int, volume: float) -> Mesh:
+def _simplify_soundly(mesh: Mesh, target_faces: int, volume: float, check: Check) -> Mesh:
     """Manifold's simplification with the lowest tolerance that reaches `target_faces`, else the smallest sound mesh met.
 
     A tolerance may skip many numbers of faces; so what is left above the target is collapsed where that is sound.
@@ -107,11 +114,12 @@ def _simplify_soundly(mesh: Mesh, target_faces: int, volume: float) -> Mesh:
     low, high = (share * diagonal for share in TOLERANCE_RANGE)
     best = mesh
     for _ in range(ROUNDS):
+        check()
         middle = math.sqrt(low * high)
         candidate = _from_manifold(solid.simplify(middle), mesh.metadata)
         reached = len(candidate.faces) <= target_faces
         if _is_sound(candidate, volume):
-            collapsed = None if reached else _collapse_mended(candidate, target_faces, volume)
+            collapsed = None if reached else _collapse_mended(candidate, target_faces, volume, check)
             best = max(best, candidate, collapsed or candidate, key=lambda mesh: _rank(mesh, target_faces))
             if NEARLY * target_faces <= len(best.faces) <= target_faces:
                 break

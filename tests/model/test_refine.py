@@ -1,10 +1,12 @@
 """One body, fewer faces: still closed, still the same object."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from model.errors import Cancelled
 from model.mesh import Mesh
 from model.refine import _mended, keep_largest, limit_faces
 from tests.model.fields import box, hollow, mesh_of, moved, sphere, torus, union
@@ -252,3 +254,33 @@ def test_an_open_mesh_is_returned_whole_with_the_reason():
     torn = Mesh(mesh.vertices, mesh.faces[: len(mesh.faces) // 2])
     limited = limit_faces(torn, 100)
     assert limited.metadata["face_limit"]["faces"] == len(torn.faces) == len(limited.faces)
+
+
+def test_a_limit_that_takes_many_attempts_can_be_stopped_before_each(monkeypatch):
+    mesh = mesh_of(torus(), 32)
+    collapse = limit_faces.__globals__["_collapse"]
+    events: list[str] = []
+
+    def noted(mesh, target):
+        events.append("collapse")
+        return collapse(mesh, target)
+
+    monkeypatch.setattr("model.refine._collapse", noted)
+    limit_faces(mesh, 4, lambda: events.append("check"))
+    undisturbed = events.copy()
+    checks = undisturbed.count("check")
+    assert checks > 10
+    assert undisturbed.count("collapse") > 5
+    assert ("collapse", "collapse") not in set(pairwise(undisturbed))
+    for most in range(checks):
+        events.clear()
+
+        def check(most=most) -> None:
+            if events.count("check") == most:
+                raise Cancelled("enough")
+            events.append("check")
+
+        with pytest.raises(Cancelled, match="enough"):
+            limit_faces(mesh, 4, check)
+        assert events == undisturbed[: len(events)]
+        assert events.count("check") == most
