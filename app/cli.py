@@ -117,6 +117,7 @@ def serve(
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
         app = create_app(settings)
+        app.middleware_stack = app.build_middleware_stack()  # reads the keys, while an error can still be told
     except SQLAlchemyError as error:
         _fail(f"database of jobs (MONOTWIN_JOBS_URL): expected one that answers, found {type(error).__name__}: {error}", FAILURE)
     config = uvicorn.Config(
@@ -125,6 +126,7 @@ def serve(
         port=settings.port,
         http=Connection,
         ws="none",
+        lifespan="on",  # by default an error in it, or before it, passes for a lifespan that is not there
         timeout_keep_alive=int(HEAD_SECONDS),
         log_config=None,
         access_log=False,

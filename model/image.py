@@ -47,7 +47,7 @@ DECODERS: tuple[tuple[Callable[[bytes], bool], Callable[[BytesIO], ImageFile.Ima
     (lambda head: head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1"), _heic),
 )
 ACCEPTED = "PNG, JPEG, WebP, BMP, TIFF or HEIC"
-HEIC_HINT = "reading HEIC takes pip install 'monotwin[heic]'"
+HEIC_HINT = "reading HEIC takes the extra heic (pip install pi-heif)"
 
 EXIF_ORIENTATION, EXIF_IFD, EXIF_FOCAL_LENGTH_35MM = 0x0112, 0x8769, 0xA405
 UPRIGHT_BY_ORIENTATION = {

@@ -187,6 +187,19 @@ def test_a_database_of_jobs_that_cannot_be_reached_is_one_line(monkeypatch, tmp_
     assert_one_line(capsys, "MONOTWIN_JOBS_URL")
 
 
+@pytest.mark.parametrize("content", [None, "nonsense"])
+def test_a_keys_file_that_cannot_be_used_is_one_line_and_no_service(monkeypatch, tmp_path, capsys, content):
+    monkeypatch.setattr("app.telemetry.configure_logging", lambda level, log_format: None)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda seconds: None)
+    monkeypatch.setattr("app.server.Server.run", lambda self: pytest.fail("the service began without its keys"))
+    monkeypatch.setenv("MONOTWIN_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("MONOTWIN_KEYS_FILE", str(tmp_path / "keys.toml"))
+    if content is not None:
+        (tmp_path / "keys.toml").write_text(content)
+    assert run("serve") == 1
+    assert_one_line(capsys, "keys.toml")
+
+
 def test_bundle_show_prints_the_manifest(tmp_path, capsys):
     (tmp_path / "manifest.json").write_text('{"name": "mine"}')
     assert run("bundle", "show", tmp_path) == 0

@@ -243,7 +243,7 @@ def test_without_its_extra_a_heic_file_is_unsupported_and_the_extra_named(monkey
     monkeypatch.setitem(sys.modules, "pi_heif", None)  # its import fails
     content = (HEIC / "blocks-1.heic").read_bytes()
     read = read_photo if what == "image" else lambda content: read_mask(content, Photo(BLOCKS))
-    with pytest.raises(UnsupportedImage, match=rf"^{what}: expected .* got an HEIC.*pip install 'monotwin\[heic\]'"):
+    with pytest.raises(UnsupportedImage, match=rf"^{what}: expected .* got an HEIC.*pip install pi-heif"):
         read(content)
 
 
