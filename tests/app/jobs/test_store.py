@@ -620,18 +620,17 @@ def test_a_database_that_does_not_answer_in_time_is_a_database_error(
     postgresql: str, new_job: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its driver passes on what the socket says; the connection is of no use afterwards, and another one is taken."""
-    monkeypatch.setattr("app.jobs.store.SOCKET_SECONDS", 0.3)
+    monkeypatch.setattr("app.jobs.store.SOCKET_SECONDS", 1.0)  # long for what does answer, on a machine with much else to do
     store, other = JobStore(postgresql), sa.create_engine(postgresql)
     try:
         job, _ = store.add(new_job(), idempotency_key=None, fingerprint="f", max_waiting=99)
         with other.begin() as connection:
             connection.execute(sa.text("LOCK TABLE monotwin_jobs IN ACCESS EXCLUSIVE MODE"))
-            for _ in range(2):
-                with pytest.raises(sa.exc.SQLAlchemyError):
-                    store.get(job.id, job.owner)
-                with pytest.raises(sa.exc.SQLAlchemyError) as told:
-                    store.claim("one", LEASE)
-                assert told.value.connection_invalidated  # so that nobody takes it for an answer
+            with pytest.raises(sa.exc.SQLAlchemyError):
+                store.get(job.id, job.owner)
+            with pytest.raises(sa.exc.DBAPIError) as told:
+                store.claim("one", LEASE)
+            assert told.value.connection_invalidated  # so that nobody takes it for an answer
         assert store.get(job.id, job.owner) == job
     finally:
         store.close()
