@@ -51,6 +51,16 @@ async def forever():
     await asyncio.Event().wait()
 
 
+def after(begun):
+    """A client that stays for ever, and holds up the loop, and with it every deadline, until its work has begun."""
+
+    async def gone():
+        assert begun.wait(5)
+        await forever()
+
+    return gone
+
+
 async def reached(condition):
     """Waits until the condition holds, without a fixed sleep."""
     async with asyncio.timeout(5):
@@ -100,9 +110,14 @@ def test_as_many_are_in_hand_as_there_are_slots_and_the_others_follow_in_order()
         order = []
         gates = [Gate(number, order) for number in range(4)]
         tasks = [begin(scheduler, gate) for gate in gates]
-        await reached(lambda: scheduler.in_hand == 2 and scheduler.depth == 2)
+        for gate in gates[:2]:
+            await reached(gate.begun.is_set)
+        assert (scheduler.in_hand, scheduler.depth) == (2, 2)
         assert not gates[2].begun.is_set()
-        for gate in gates:
+        for gate, next_one in zip(gates[:2], gates[2:], strict=True):
+            gate.open.set()
+            await reached(next_one.begun.is_set)
+        for gate in gates[2:]:
             gate.open.set()
         assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
         assert sorted(order[:2]) == [0, 1]
@@ -195,7 +210,10 @@ def test_a_large_one_does_not_take_the_last_slot_and_does_not_hold_up_small_ones
         await reached(large[1].begun.is_set)
         large[1].open.set()
         await asyncio.gather(*tasks)
-        assert order == ["large 0", "small", "large 1"]
+        assert (sorted(order[:2]), order[2:]) == (
+            ["large 0", "small"],
+            ["large 1"],
+        )  # the first two began in threads of their own
 
     run(scenario, slots=2)
 
@@ -277,10 +295,10 @@ def test_the_deadline_ends_the_wait_and_stops_the_work(asked):
     async def scenario(scheduler):
         gate = Gate()
         with pytest.raises(DeadlineExceeded, match=r"0\.02 s"):
-            await scheduler.run(gate, gone=forever, seconds=asked)
+            await scheduler.run(gate, gone=after(gate.begun), seconds=asked)
         assert gate.stopped.wait(5)
         await scheduler.idle()
-        assert await scheduler.run(lambda turns: 42, gone=forever) == 42
+        assert await scheduler.run_job(lambda turns: 42, cancelled=lambda: False) == 42
 
     run(scenario, deadline_seconds=0.02 if asked > 1 else 5.0)
 
@@ -320,16 +338,21 @@ def test_a_client_that_leaves_the_queue_makes_room_and_is_never_begun():
 
 def test_a_slot_stays_taken_until_its_thread_is_done():
     async def scenario(scheduler):
-        deaf, after = threading.Event(), Gate()
+        begun, deaf, next_one = threading.Event(), threading.Event(), Gate()
+
+        def work(turns):
+            begun.set()
+            deaf.wait(5)
+
         with pytest.raises(DeadlineExceeded):
-            await scheduler.run(lambda turns: deaf.wait(5), gone=forever, seconds=0.02)
-        task = begin(scheduler, after)
+            await scheduler.run(work, gone=after(begun), seconds=0.02)
+        task = begin(scheduler, next_one)
         await asyncio.sleep(0)
         assert scheduler.in_hand == 1
-        assert not after.begun.is_set()
+        assert not next_one.begun.is_set()
         deaf.set()
-        await reached(after.begun.is_set)
-        after.open.set()
+        await reached(next_one.begun.is_set)
+        next_one.open.set()
         await task
 
     run(scenario)

@@ -47,12 +47,12 @@ def test_a_full_queue_is_a_503_that_says_when_to_come_back(client, photo, recons
 
 def test_the_deadline_is_a_504_and_stops_the_reconstruction(serve, settings, photo, reconstructor):
     reconstructor.gate.clear()
-    with serve(settings.model_copy(update={"deadline_seconds": 0.1}), reconstructor) as client:
+    with serve(settings.model_copy(update={"deadline_seconds": 0.5}), reconstructor) as client:
         until_ready(client)
         assert_problem(client.reconstruct(photo), 504, "deadline-exceeded")
         assert reconstructor.stopped.wait(5)
         reconstructor.gate.set()
-        assert client.reconstruct(photo).status_code == 200
+        wait_for(lambda: client.reconstruct(photo).status_code == 200)  # that deadline, too, may pass on a busy machine
 
 
 def test_a_client_may_ask_for_an_earlier_deadline(client, photo, reconstructor):
