@@ -90,7 +90,7 @@ def router(library: Library) -> APIRouter:
             raise HTTPException(404)
         return Response(text, media_type=MARKDOWN)
 
-    @routes.post("/admin/reload", summary="Read all bundles anew", tags=["admin"], responses=problem_responses(401, 500, 503))
+    @routes.post("/admin/reload", summary="Read all bundles anew", responses=problem_responses(401, 500, 503))
     def reload() -> ReloadBody:  # no coroutine: it blocks, and so runs in a thread
         return ReloadBody(changes=[BundleChange(**vars(change)) for change in library.reload()])
 

@@ -173,7 +173,6 @@ def router(
     @routes.post(
         "/reconstruct/batch",
         summary="Turn several photos into one mesh each, later",
-        tags=["reconstruction"],
         status_code=202,
         response_class=Response,
         openapi_extra={"parameters": [IDEMPOTENCY_KEY], "requestBody": batch_request_body(settings.max_batch_images)},
