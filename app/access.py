@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import problems
-from app.errors import RateLimited, ServiceError, Unauthorized
+from app.errors import Misdirected, RateLimited, ServiceError, Unauthorized
 from app.keys import Key, find_key, read_keys
 from app.settings import Settings
 from app.telemetry import record_of
@@ -120,7 +120,7 @@ class RateLimiter:
 
 
 class AccessMiddleware:
-    """Lets a request through with its `Client`, or answers 401 or 429. Stands inside `TelemetryMiddleware`."""
+    """Lets a request through with its `Client`, or answers 401, 421 or 429. Stands inside `TelemetryMiddleware`."""
 
     def __init__(self, app: ASGIApp, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
@@ -143,13 +143,13 @@ class AccessMiddleware:
         await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Client:
-        """Raises Unauthorized or RateLimited."""
+        """Raises Misdirected, Unauthorized or RateLimited."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if is_open(path):
             return Client(ANONYMOUS, is_admin=False)
         host = Headers(scope=scope).get("Host")  # none: HTTP/1.0, which no browser speaks
         if host is not None and ANY_HOST not in self._hosts and _hostname(host) not in self._hosts:
-            raise Unauthorized(f"Host: expected {', '.join(self._hosts)} or a name of MONOTWIN_ALLOWED_HOSTS, found {host}")
+            raise Misdirected(f"Host: expected {', '.join(self._hosts)} or a name of MONOTWIN_ALLOWED_HOSTS, found {host}")
         if scope["method"] not in ("GET", "HEAD") and _is_of_another_page(scope, self._origins):
             raise Unauthorized("client: expected no page from elsewhere but those of MONOTWIN_CORS_ORIGINS, found another")
         per_minute = self._requests_per_minute

@@ -62,12 +62,12 @@ def router(library: Library) -> APIRouter:
             card_url=f"/bundles/{quote(bundle.name, safe='')}/card" if library.card(bundle.name) is not None else None,
         )
 
-    @routes.get("/bundles", summary="The bundles that are served", responses=problem_responses(401, 500, 503))
+    @routes.get("/bundles", summary="The bundles that are served", responses=problem_responses(401, 421, 500, 503))
     async def bundles() -> list[BundleBody]:
         library.select()  # raises while there are none
         return [body(reconstructor, is_default=index == 0) for index, reconstructor in enumerate(library.bundles())]
 
-    @routes.get("/bundles/{name}", summary="One of them", responses={**problem_responses(401, 404, 500, 503), **ANY_PROBLEM})
+    @routes.get("/bundles/{name}", summary="One of them", responses={**problem_responses(401, 404, 421, 500, 503), **ANY_PROBLEM})
     async def bundle(name: str) -> BundleBody:
         for entry in await bundles():
             if entry.name == name:
@@ -80,7 +80,7 @@ def router(library: Library) -> APIRouter:
         response_class=Response,
         responses={
             200: {"description": "Markdown.", "content": {"text/markdown": {"schema": {"type": "string"}}}},
-            **problem_responses(401, 404, 500),
+            **problem_responses(401, 404, 421, 500),
             **ANY_PROBLEM,
         },
     )
@@ -90,7 +90,7 @@ def router(library: Library) -> APIRouter:
             raise HTTPException(404)
         return Response(text, media_type=MARKDOWN)
 
-    @routes.post("/admin/reload", summary="Read all bundles anew", responses=problem_responses(401, 500, 503))
+    @routes.post("/admin/reload", summary="Read all bundles anew", responses=problem_responses(401, 421, 500, 503))
     def reload() -> ReloadBody:  # no coroutine: it blocks, and so runs in a thread
         return ReloadBody(changes=[BundleChange(**vars(change)) for change in library.reload()])
 

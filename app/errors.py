@@ -10,6 +10,7 @@ MonotwinError (model.errors)
     ├── InvalidHeader           a request header that is not as expected
     ├── NotAcceptable           no format that the client accepts
     ├── Unauthorized            no API key, or one that may not do this
+    ├── Misdirected             a name under which the service does not answer
     ├── UnknownJob              no such job, or another client's
     ├── JobGone                 the job's results have expired or were deleted
     ├── NoResult                the job has no such result, or not yet
@@ -93,6 +94,10 @@ class Unauthorized(ServiceError):
 
     def headers(self) -> Mapping[str, str]:
         return {"WWW-Authenticate": "Bearer"}
+
+
+class Misdirected(ServiceError):
+    """The Host header names no host that this service answers for."""
 
 
 class RetryLater(ServiceError):

@@ -60,6 +60,7 @@ PROBLEMS: dict[type[model.MonotwinError], Problem] = {
     service.InvalidFields: Problem(422, "invalid-fields", "Some form fields are not as expected"),
     service.NotAcceptable: Problem(406, "not-acceptable", "No mesh format that the client accepts"),
     service.Unauthorized: Problem(401, "unauthorized", "An API key that may do this is needed"),
+    service.Misdirected: Problem(421, "misdirected", "The service does not answer under this name"),
     service.RetryLater: Problem(500, "internal-error", "The service failed"),
     service.RateLimited: Problem(429, "rate-limited", "This client sends too many requests"),
     service.UnknownJob: Problem(404, "unknown-job", "There is no such job"),

@@ -34,7 +34,7 @@ def router(settings: Settings, library: Library, scheduler: Scheduler, accept_jo
         responses={
             200: mesh_response(),
             202: accepted_response(),
-            **problem_responses(400, 401, 406, 408, 409, 413, 415, 422, 429, 500, 503, 504),
+            **problem_responses(400, 401, 406, 408, 409, 413, 415, 421, 422, 429, 500, 503, 504),
         },
     )
     async def reconstruct(request: Request) -> Response:

@@ -172,7 +172,7 @@ def job_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     # With `default` FastAPI does not invent a 422 for the parameters of the path, none of which is ever invalid.
     schema = {"$ref": "#/components/schemas/ProblemBody"}
     other = {"description": "Any other problem.", "content": {MEDIA_TYPE: {"schema": schema}}}
-    return {**problem_responses(401, 404, *statuses, 410, 500), "default": other}
+    return {**problem_responses(401, 404, *statuses, 410, 421, 500), "default": other}
 
 
 def batch_request_body(max_images: int) -> dict[str, Any]:

@@ -176,7 +176,7 @@ def router(
         status_code=202,
         response_class=Response,
         openapi_extra={"parameters": [IDEMPOTENCY_KEY], "requestBody": batch_request_body(settings.max_batch_images)},
-        responses={202: accepted_response(), **problem_responses(400, 401, 408, 409, 413, 415, 422, 429, 500, 503)},
+        responses={202: accepted_response(), **problem_responses(400, 401, 408, 409, 413, 415, 421, 422, 429, 500, 503)},
     )
     async def reconstruct_batch(request: Request) -> Response:
         record = record_of(request.scope)
@@ -199,7 +199,7 @@ def router(
         "/jobs",
         summary="This client's jobs, the newest first",
         response_model=JobList,
-        responses=problem_responses(401, 422, 500, 503),
+        responses=problem_responses(401, 421, 422, 500, 503),
     )
     async def list_jobs(
         request: Request,

@@ -133,7 +133,7 @@ def test_without_keys_a_service_of_this_machine_answers_under_its_own_names_alon
         assert call(app, "/jobs", method="GET", headers={"Host": host}).status_code == 200, host
     for host in OTHER_HOSTS:
         for path in GUARDED:
-            assert_problem(call(app, path, address="127.0.0.1", headers={"Host": host}), 401, "unauthorized")
+            assert_problem(call(app, path, address="127.0.0.1", headers={"Host": host}), 421, "misdirected")
         assert call(app, "/health/live", method="GET", headers={"Host": host}).status_code == 200, "a probe names an address"
 
 
@@ -154,7 +154,7 @@ def test_named_hosts_are_the_only_ones_keys_or_not(settings, keys_file):
     for host in ("twin.example", "TWIN.example:443", "[::1]:8000"):
         assert call(app, "/jobs", CLIENT, headers={"Host": host}).status_code == 200, host
     refused = call(app, "/jobs", CLIENT, headers={"Host": "localhost"})
-    assert_problem(refused, 401, "unauthorized")
+    assert_problem(refused, 421, "misdirected")
     assert "MONOTWIN_ALLOWED_HOSTS" in refused.json()["detail"]
 
 

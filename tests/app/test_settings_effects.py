@@ -400,12 +400,12 @@ def allowed_hosts(operator):
 
     with operator.serving(allowed_hosts="twin.example, 192.0.2.7") as client:
         assert (
-            statuses(client, "twin.example", "twin.example:8000", "192.0.2.7", "localhost", "127.0.0.1") == [200] * 3 + [401] * 2
+            statuses(client, "twin.example", "twin.example:8000", "192.0.2.7", "localhost", "127.0.0.1") == [200] * 3 + [421] * 2
         )
     with operator.serving(allowed_hosts="*") as client:
         assert statuses(client, "twin.example", "localhost") == [200, 200]
     with operator.serving() as client:
-        assert statuses(client, "twin.example", "localhost") == [401, 200]
+        assert statuses(client, "twin.example", "localhost") == [421, 200]
 
 
 def log_level(operator):

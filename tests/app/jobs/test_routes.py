@@ -931,14 +931,14 @@ def test_every_route_documents_its_answers(service):
         for method, operation in operations.items()
         if path != "/reconstruct"
     }
-    below_a_job = {"401", "404", "410", "500", "default"}
+    below_a_job = {"401", "404", "410", "421", "500", "default"}
     fetched = {"200", "304", "409", *below_a_job}
     job = "/jobs/{job_id}"
     kinds = ("mesh", "mask", "preview")
     posted = {"202", "400", "401", "408", "409"}
     assert documented == {
-        ("post", "/reconstruct/batch"): {*posted, "413", "415", "422", "429", "500", "503"},
-        ("get", "/jobs"): {"200", "401", "422", "500", "503"},
+        ("post", "/reconstruct/batch"): {*posted, "413", "415", "421", "422", "429", "500", "503"},
+        ("get", "/jobs"): {"200", "401", "421", "422", "500", "503"},
         ("get", job): {"200", *below_a_job},
         ("delete", job): {"204", *below_a_job},
         ("get", f"{job}/events"): {"200", "204", *below_a_job},
