@@ -36,12 +36,14 @@ def router(library: Library, scheduler: Scheduler) -> APIRouter:
     """Both routes, bound to what they ask."""
     routes = APIRouter(prefix="/health", tags=["health"])
 
+    @routes.head("/live", include_in_schema=False)
     @routes.get("/live", summary="Whether the process answers and can compute", responses=problem_responses(503))
     async def live() -> Liveness:
         if scheduler.has_failed:  # whoever watches it shall start another one
             scheduler.check_open()
         return Liveness(version=__version__)
 
+    @routes.head("/ready", include_in_schema=False)
     @routes.get("/ready", summary="Whether a photo would be taken now", responses=problem_responses(503))
     async def ready() -> Readiness:
         state, default = state_of(library, scheduler), library.default

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -66,6 +66,7 @@ class Operations:
     library: Library
     scheduler: Scheduler
     runner: JobRunner
+    _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def drain(self) -> None:
         """Refuse what is new; ends when all that was taken is finished. Cancelled, it tells the clients that still wait."""
@@ -78,7 +79,8 @@ class Operations:
 
     async def reload(self) -> None:
         """Read the bundles anew; raises what `Library.reload` does."""
-        await asyncio.to_thread(self.library.reload)
+        async with self._reloading:  # those that wait take no thread: the runner of jobs shares the few there are
+            await asyncio.to_thread(self.library.reload)
 
 
 def create_app(settings: Settings | None = None, reconstructor: Reconstructor | None = None) -> FastAPI:

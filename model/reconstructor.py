@@ -254,7 +254,7 @@ class Reconstructor:
         turns.check()
         coverage = _silhouette_iou(mesh, prepared.silhouette)
         mesh = replace(mesh, vertices=prepared.camera.unproject(mesh.vertices).astype(np.float32))
-        mesh = smoothed(mesh, options.smooth)
+        mesh = smoothed(mesh, options.smooth, turns.check)
         turns.check()
         if options.target_faces is not None:
             mesh = limit_faces(mesh, options.target_faces, turns.check)

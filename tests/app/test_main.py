@@ -1,12 +1,17 @@
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema_rs
 import pytest
 
+from app.main import create_app
 from app.problems import PROBLEMS
 from app.schemas import TEXT_FIELDS, ReconstructionForm
 from model.formats import FORMATS
@@ -174,6 +179,32 @@ def test_readiness_tells_bundle_provider_and_reason(client):
         "provider": "CPUExecutionProvider",
         "reason": "a test",
     }
+
+
+@pytest.mark.parametrize("probe", ["/health/live", "/health/ready"])
+def test_a_probe_may_ask_for_the_status_alone(client, probe):
+    got, head = client.get(probe), client.request("HEAD", probe)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Length"] == str(len(got.content))
+
+
+def test_of_many_reloads_at_once_one_takes_a_thread(settings, reconstructor):
+    """The others wait in the event loop: the default executor has a few threads only, and jobs' heartbeats need them."""
+    inside, done = [], []
+
+    def reload():
+        inside.append(None)
+        assert len(inside) == 1
+        time.sleep(0.005)  # the others have time to come in
+        inside.pop()
+        done.append(None)
+
+    async def storm():
+        await asyncio.gather(*(operations.reload() for _ in range(12)))
+
+    operations = replace(create_app(settings, reconstructor).state.operations, library=SimpleNamespace(reload=reload))
+    asyncio.run(storm())
+    assert len(done) == 12
 
 
 def test_the_committed_description_is_that_of_this_version(description):

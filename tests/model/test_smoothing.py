@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from model.errors import Cancelled
 from model.mesh import Mesh
 from model.smoothing import smoothed
 from tests.model.fields import box, mesh_of, sphere, torus
@@ -70,3 +71,17 @@ def test_a_vertex_without_faces_stays_where_it_is():
     mesh = mesh_of(sphere(), 16)
     lone = Mesh(np.vstack([mesh.vertices, [[3, 4, 5]]]).astype(np.float32), mesh.faces)
     np.testing.assert_array_equal(smoothed(lone, 7).vertices[-1], [3, 4, 5])
+
+
+def test_it_can_be_stopped_before_each_step():
+    mesh, checks = mesh_of(sphere(), 12), []
+
+    def check():
+        checks.append(None)
+        if len(checks) == 4:
+            raise Cancelled("enough")
+
+    smoothed(mesh, 1, lambda: checks.append(None))
+    assert len(checks) == 2
+    with pytest.raises(Cancelled):
+        smoothed(mesh, 1000, check)

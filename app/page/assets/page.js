@@ -220,6 +220,8 @@ function showProblem(error, focus = null) {
     const list = document.createElement("ul");
     list.append(...known.errors.map(({ field, message }) => element("li", `${field}: ${message}`)));
     box.append(list);
+  } else if (known.status === 401) {
+    box.append(element("p", "Enter one in the field above, and try again."));
   } else if (known.detail) {
     box.append(element("p", known.detail));
   }
