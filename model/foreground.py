@@ -26,9 +26,9 @@ WHITE_LIGHTNESS = 95.0  # CIELAB lightness of a background that is white in the 
 OPENING_TOLERANCE = 6.0  # CIELAB units between the border and what is seen of it through the object
 OPENING_SHARE = 5e-4  # share of the image that such an opening has at least
 UNIFORM_SIDE = 1024  # pixels of the longer side on which colours are compared with the border's
-GRABCUT_SIDE = 384  # pixels of the longer side on which GrabCut runs
+GRABCUT_SIDES = 192, 384  # pixels of the longer side on which GrabCut runs, coarse and fine
 GRABCUT_MARGIN = 0.04  # share of each side outside the initial rectangle
-GRABCUT_ROUNDS = 4
+GRABCUT_ROUNDS = 4  # on the coarse copy; one on the fine
 EDGE_SIGMA = 0.6  # pixels of the segmented copy
 
 
@@ -39,8 +39,6 @@ def find_foreground(photo: Photo, mask: Mask | None = None, background: Backgrou
     alpha, mask: that source and no other. none: the whole image is the object.
     """
     coverage = _coverage(photo, mask, background)
-    if background != "none":
-        coverage = _without_specks(coverage)
     box = silhouette_box(coverage)
     if box is None or max(box.width, box.height) < SMALLEST_BOX:
         found = "nothing" if box is None else f"{box.width:.3g}x{box.height:.3g} pixels"
@@ -50,17 +48,17 @@ def find_foreground(photo: Photo, mask: Mask | None = None, background: Backgrou
 
 
 def _coverage(photo: Photo, mask: Mask | None, background: Background) -> Coverage:
-    """The chosen source's coverage as it comes."""
+    """The chosen source's coverage, without specks."""
     if background == "none":
         return np.ones(photo.rgb.shape[:2], np.float32)
     if background == "mask" or (background == "auto" and mask is not None):
         if mask is None:
             raise InvalidOption("background: 'mask' expects a mask beside the image, got none")
-        return mask.astype(np.float32)
+        return _without_specks(mask.astype(np.float32))
     if background == "alpha" or (background == "auto" and _tells_background(photo.alpha)):
         if photo.alpha is None:
             raise InvalidOption("background: 'alpha' expects an image with an alpha channel, got one without")
-        return photo.alpha.astype(np.float32) / np.float32(255)
+        return _without_specks(photo.alpha.astype(np.float32) / np.float32(255))
     if background != "auto":
         raise InvalidOption(f"background: expected auto, alpha, mask or none, got {background!r}")
     differs = _by_uniform_border(photo.rgb)
@@ -124,17 +122,24 @@ def _joined_to_border(mask: Mask) -> Mask:
 
 
 def _by_grabcut(rgb: npt.NDArray[np.uint8]) -> Coverage:
-    """GrabCut on a shrunk copy, started from a centred rectangle."""
-    small = _shrunk(rgb, GRABCUT_SIDE)
-    height, width = small.shape[:2]
+    """GrabCut, started from a centred rectangle on a coarse copy; on a finer one it starts from what was found.
+
+    C. Rother et al., "GrabCut": interactive foreground extraction using iterated graph cuts, SIGGRAPH 2004. The finer copy alone
+    takes five times as long, and keeps more of a background that has a texture.
+    """
+    coarse, fine = (np.ascontiguousarray(_shrunk(rgb, side)[..., ::-1]) for side in GRABCUT_SIDES)  # OpenCV's BGR
+    height, width = coarse.shape[:2]
     left, top = max(1, round(width * GRABCUT_MARGIN)), max(1, round(height * GRABCUT_MARGIN))
     if width - 2 * left < SMALLEST_BOX or height - 2 * top < SMALLEST_BOX:
         return np.zeros(rgb.shape[:2], np.float32)
     labels = np.zeros((height, width), np.uint8)
     models = np.zeros((1, 65)), np.zeros((1, 65))  # scratch space of OpenCV's two colour mixtures
     cv2.setRNGSeed(0)  # the mixtures start from random clusters
-    bgr = np.ascontiguousarray(small[..., ::-1])
-    cv2.grabCut(bgr, labels, (left, top, width - 2 * left, height - 2 * top), *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_RECT)
+    box = left, top, width - 2 * left, height - 2 * top
+    cv2.grabCut(coarse, labels, box, *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_RECT)
+    if fine.shape != coarse.shape:
+        labels = np.asarray(cv2.resize(labels, fine.shape[1::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+        cv2.grabCut(fine, labels, box, *models, 1, cv2.GC_EVAL)
     return _enlarged((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), rgb)
 
 
@@ -149,8 +154,9 @@ def _shrunk(rgb: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
 
 
 def _enlarged(mask: Mask, rgb: npt.NDArray[np.uint8]) -> Coverage:
-    """A (shrunk) image's mask as coverage of the image's own pixels, its edge smoothed over about a pixel of the mask."""
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), EDGE_SIGMA)
+    """A (shrunk) image's mask, without its specks, as coverage of the image's own pixels; its edge is smoothed over about a
+    pixel of the mask."""
+    soft = cv2.GaussianBlur(_without_specks(mask.astype(np.float32)), (0, 0), EDGE_SIGMA)
     height, width = rgb.shape[:2]
     return cast(Coverage, cv2.resize(soft, (width, height), interpolation=cv2.INTER_LINEAR))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from io import BytesIO
 from typing import Literal, cast
@@ -173,14 +173,17 @@ def prepare(
     if box is None:
         raise ValueError("foreground: expected coverage with an object in it, got none")
     crop = Crop((box.left + box.right) / 2, (box.top + box.bottom) / 2, max(box.width, box.height) / FILL)
+    window, seen = _window(crop, size)
+    covered = foreground[window]
     # Colour counts where it is both part of the object and opaque: what an image holds under alpha 0 is arbitrary, often black.
-    opacity = foreground if photo.alpha is None else np.minimum(foreground, photo.alpha * np.float32(1 / 255))
-    white = 1 - _resample(opacity, crop, size)
-    channels = [_resample(photo.rgb[..., channel] * np.float32(1 / 255) * opacity, crop, size) + white for channel in range(3)]
+    opacity = covered if photo.alpha is None else np.minimum(covered, photo.alpha[window] * np.float32(1 / 255))
+    white = 1 - _resample(opacity, seen, size)
+    colours = np.moveaxis(photo.rgb[window], 2, 0)
+    channels = [_resample(colour * np.float32(1 / 255) * opacity, seen, size) + white for colour in colours]
     camera, camera_source = _camera(photo, crop, camera_kind, default_distance, focal_length_px)
     return PreparedImage(
         pixels=np.clip(np.stack(channels), 0, 1),
-        silhouette=np.clip(_resample(foreground, crop, max(size, OUTLINE_SIZE)), 0, 1),
+        silhouette=np.clip(_resample(covered, seen, max(size, OUTLINE_SIZE)), 0, 1),
         foreground=cast(npt.NDArray[np.uint8], cv2.convertScaleAbs(foreground, alpha=255)),
         crop=crop,
         camera=camera,
@@ -214,6 +217,22 @@ def _distance(photo: Photo, crop: Crop, default_distance: float, focal_length_px
     return (distance, "photo") if distance > PLAUSIBLE_DISTANCE else (default_distance, "bundle")
 
 
+def _window(crop: Crop, size: int) -> tuple[tuple[slice, slice], Crop]:
+    """The rows and columns of a photo that a crop of `size` pixels or more is resampled from, and the crop within them.
+
+    The rest of a large photo need not be computed with.
+    """
+    half = crop.side / 2 + _reach(crop.side / size)
+    top, left = max(0, math.floor(crop.centre_y - half)), max(0, math.floor(crop.centre_x - half))
+    rows, columns = slice(top, math.ceil(crop.centre_y + half)), slice(left, math.ceil(crop.centre_x + half))
+    return (rows, columns), replace(crop, centre_x=crop.centre_x - left, centre_y=crop.centre_y - top)
+
+
+def _reach(step: float) -> int:
+    """Pixels of the photo beside a place that its resampling looks at, when pixels of the result are `step` of them apart."""
+    return math.ceil(max(step, 1.0)) + 1
+
+
 def _resample(channel: FloatImage, crop: Crop, size: int) -> FloatImage:
     """(H, W) -> (size, size): the crop at its exact place, anti-aliased, 0 outside the image."""
     left, top = crop.centre_x - crop.side / 2, crop.centre_y - crop.side / 2
@@ -227,7 +246,7 @@ def _resample_rows(channel: FloatImage, start: float, length: float, size: int) 
     Only the part that meets the image is padded, so a narrow image costs no square of its length.
     """
     step = length / size
-    reach = math.ceil(max(step, 1.0)) + 1  # the filter's half width in source pixels
+    reach = _reach(step)
     first = max(0, math.floor((-reach - start) / step))
     end = min(size, math.ceil((channel.shape[1] + reach - start) / step))
     low, high = math.floor(start + first * step) - reach, math.ceil(start + end * step) + reach
@@ -310,7 +329,7 @@ def _colour_and_alpha(image: Image.Image) -> tuple[npt.NDArray[np.uint8], npt.ND
     if image.has_transparency_data:
         rgba = np.asarray(image.convert("RGBA"))
         return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
-    return np.asarray(image.convert("RGB")), None
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")), None
 
 
 def _to_8_bits(grey: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:

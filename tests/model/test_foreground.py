@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from model import foreground
 from model.errors import InvalidOption, NoForeground
 from model.foreground import find_foreground
 from model.image import Photo
@@ -64,6 +65,22 @@ def test_an_object_on_a_mottled_background_is_found_by_grabcut():
     coverage = find_foreground(Photo(rgb))
     assert iou(coverage, DISC) > 0.95
     np.testing.assert_array_equal(find_foreground(Photo(rgb)), coverage)  # its random start is fixed
+
+
+@pytest.mark.parametrize("background", ["two tones", "wood"])
+def test_grabcut_finds_on_a_coarse_copy_and_draws_the_outline_on_a_finer_one(monkeypatch, background):
+    x, y = np.meshgrid(np.arange(3 * WIDTH), np.arange(3 * HEIGHT))
+    bars = ((abs(x - 480) < 240) & (abs(y - 510) < 8)) | ((abs(x - 285) < 8) & (abs(y - 360) < 165))
+    bracket = bars | (np.hypot(x - 480, y - 300) < 100)
+    behind = {
+        "two tones": np.where(y[..., None] < 300, [200, 190, 180], [120, 90, 70]),
+        "wood": np.array([150, 110, 80]) + 40 * np.sin(y[..., None] / 9 + x[..., None] / 130),
+    }
+    photo = Photo(picture(bracket, np.array([60, 60, 70]), behind[background], noise=4.0))
+    fine = iou(find_foreground(photo), bracket)
+    assert fine > 0.93
+    monkeypatch.setattr(foreground, "GRABCUT_SIDES", (192, 192))
+    assert fine > iou(find_foreground(photo), bracket) + 0.03
 
 
 def test_a_large_photo_is_segmented_small_and_its_mask_enlarged_smoothly():

@@ -15,7 +15,7 @@ from PIL import Image
 
 from model.camera import FILL, OrthographicCamera, PinholeCamera
 from model.errors import CameraTooClose, ImageTooLarge, InvalidMask, UnreadableImage, UnsupportedImage
-from model.image import OUTLINE_SIZE, Photo, prepare, read_mask, read_photo
+from model.image import OUTLINE_SIZE, VISIBLE_COVERAGE, Photo, _resample, prepare, read_mask, read_photo
 
 # Blocks of eight pixels, so that JPEG's blocks do not mix them: red, green, blue, white from left to right, darker below.
 BLOCKS = np.kron(np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255]]] * 3), np.ones((8, 8, 1))).astype(np.uint8)
@@ -369,6 +369,26 @@ def test_fine_stripes_become_grey_and_not_other_stripes():
     stripes[:, ::2] = 255
     prepared = prepare(Photo(stripes), np.ones((1000, 1000), np.float32), 64, "orthographic", 2.0)
     np.testing.assert_allclose(prepared.pixels[:, 8:56, 8:56], 0.5, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [16, 64, 300])
+def test_what_is_far_from_the_crop_does_not_change_it(size, rng):
+    """The slow twin: the whole photo resampled."""
+    for _ in range(20):
+        height, width = rng.integers(30, 200, 2)
+        top, left = rng.integers(0, height), rng.integers(0, width)
+        foreground = rng.uniform(0, VISIBLE_COVERAGE, (height, width)).astype(np.float32)  # too faint to count for the crop
+        part = foreground[top : top + rng.integers(1, 100), left : left + rng.integers(1, 100)]
+        part[...] = rng.uniform(0.5, 1, part.shape)
+        photo = Photo(rng.integers(0, 256, (height, width, 3), np.uint8))
+        prepared = prepare(photo, foreground, size, "orthographic", 3.0)
+        white = 1 - _resample(foreground, prepared.crop, size)
+        colours = [
+            _resample(photo.rgb[..., channel] * np.float32(1 / 255) * foreground, prepared.crop, size) for channel in range(3)
+        ]
+        np.testing.assert_allclose(prepared.pixels, np.clip(np.stack(colours) + white, 0, 1), atol=1e-6)
+        silhouette = _resample(foreground, prepared.crop, max(size, OUTLINE_SIZE))
+        np.testing.assert_allclose(prepared.silhouette, np.clip(silhouette, 0, 1), atol=1e-6)
 
 
 def test_a_very_long_image_costs_memory_by_its_pixels_and_not_by_its_square():
