@@ -30,7 +30,9 @@ class _Lingering:
         return self._lingers or self._transport.is_closing()
 
     def close(self) -> None:
-        if self.is_closing() or not self._is_needed():
+        if self._lingers:
+            return
+        if self._transport.is_closing() or not self._is_needed():
             self._transport.close()
             return
         self._lingers = True

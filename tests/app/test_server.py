@@ -76,6 +76,24 @@ def test_a_client_that_is_gone_before_its_connection_is_closed_ends_nothing_else
     assert (lingering.is_closing(), gone.reading) == (True, True)
 
 
+def test_a_connection_that_lingers_is_not_reset_by_the_services_end():
+    """`shutdown` closes all connections that were answered: who still sends has `last_seconds`, then all are aborted."""
+    called = []
+
+    class Open:
+        def is_closing(self):
+            return False
+
+        def __getattr__(self, name):
+            return lambda: called.append(name)
+
+    lingering = _Lingering(Open(), lambda: True)
+    lingering.close()
+    lingering.close()
+    lingering.abort()
+    assert called == ["write_eof", "resume_reading", "abort"]
+
+
 async def _reads(receive, _, noted):
     while (message := await receive())["type"] == "http.request":
         assert message["more_body"]
