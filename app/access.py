@@ -218,7 +218,7 @@ def is_loopback(host: str) -> bool:
     try:
         address = ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return host.lower().removesuffix(".") == "localhost"
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 

@@ -467,7 +467,15 @@ def test_a_wrong_key_does_not_use_up_anybodys_requests(settings, keys_file):
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("twin.example", False)],
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("LocalHost.", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("twin.example", False),
+    ],
 )
 def test_a_service_open_to_everybody_says_so_once(monkeypatch, tmp_path, host, loopback):
     assert is_loopback(host) == loopback
