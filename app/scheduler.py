@@ -8,7 +8,6 @@ import math
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -62,7 +61,7 @@ class Scheduler:
         self._deadline_seconds = deadline_seconds
         self._clock = clock
         self._pool = ThreadPoolExecutor(MAX_SLOTS, thread_name_prefix="reconstruction")  # `slots` bounds its use
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: tuple[_Ticket, ...] = ()  # in order; replaced and never changed, since metrics are read in another thread
         self._in_hand: set[_Ticket] = set()
         self._awaited: set[asyncio.Task[Any]] = set()  # by clients
         self._mean_seconds = 1.0  # a guess before the first measurement
@@ -172,7 +171,7 @@ class Scheduler:
 
     def _queue(self, *, large: bool, is_job: bool) -> _Ticket:
         ticket = _Ticket(asyncio.get_running_loop().create_future(), large, is_job)
-        self._waiting.append(ticket)
+        self._waiting = (*self._waiting, ticket)
         self._idle.clear()
         self._call()
         return ticket
@@ -190,24 +189,26 @@ class Scheduler:
     def _call(self) -> None:
         """Give free slots to those who may have them."""
         large_slots = max(1, self.slots // LARGE_SHARE)
-        for ticket in list(self._waiting):
+        for ticket in self._waiting:
             if len(self._in_hand) >= self.slots:
                 return
             if ticket.called.cancelled():
                 continue  # it is about to leave
             if ticket.large and sum(other.large for other in self._in_hand) >= large_slots:
                 continue
-            self._waiting.remove(ticket)
+            self._stop_waiting(ticket)
             self._in_hand.add(ticket)
             ticket.called.set_result(None)
+
+    def _stop_waiting(self, ticket: _Ticket) -> None:
+        self._waiting = tuple(other for other in self._waiting if other is not ticket)
 
     def _leave(self, ticket: _Ticket) -> None:
         """Take a ticket out, from the queue or from its slot, and learn how long its work took."""
         if ticket.begun is not None:
             seconds = self._clock() - ticket.begun
             self._mean_seconds = SMOOTHING * self._mean_seconds + (1 - SMOOTHING) * seconds
-        if ticket in self._waiting:
-            self._waiting.remove(ticket)
+        self._stop_waiting(ticket)
         self._in_hand.discard(ticket)
         self._call()
         if not self._waiting and not self._in_hand:

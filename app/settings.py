@@ -1,5 +1,7 @@
 """The environment, read once into one frozen `Settings`. docs/settings.md lists them; a test compares the two."""
 
+import re
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_BUNDLE = Path(__file__).parents[1] / "model" / "bundles" / "default"
+HOST_NAME = re.compile(r"\w(?:[\w.-]*\w)?")  # or an IPv4 address
 
 
 class Settings(BaseSettings):
@@ -69,6 +72,18 @@ class Settings(BaseSettings):
     @classmethod
     def _separate(cls, given: object) -> object:
         return tuple(part.strip() for part in given.split(",") if part.strip()) if isinstance(given, str) else given
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name != "*" and not HOST_NAME.fullmatch(name):
+                try:
+                    IPv6Address(name.strip("[]"))
+                except ValueError:
+                    what = "names or addresses without scheme, port or wildcard (twin.example), or * alone"
+                    raise ValueError(f"expected {what}, found {name}") from None
+        return names
 
     @property
     def jobs_address(self) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -70,8 +69,7 @@ def measure(files: Sequence[Path], pictures: int, side: int, seed: int) -> list[
         background = BACKGROUNDS[number % len(BACKGROUNDS)]
         photo, truth = picture(PreparedShape.read(files[int(rng.integers(len(files)))]), background, side, rng)
         for search, sides in SEARCHES.items():
-            changed = sides != foreground.GRABCUT_SIDES
-            with mock.patch.object(foreground, "GRABCUT_SIDES", sides) if changed else nullcontext():
+            with mock.patch.object(foreground, "GRABCUT_SIDES", sides):
                 started = time.process_time()
                 try:
                     mask = foreground.find_foreground(photo) > 0.5

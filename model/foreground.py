@@ -12,6 +12,7 @@ from model.image import VISIBLE_COVERAGE, Photo, silhouette_box
 Background = Literal["auto", "alpha", "mask", "none"]
 Coverage = npt.NDArray[np.float32]  # (H, W) share of each pixel that the object covers, in [0, 1]
 Mask = npt.NDArray[np.bool_]  # (H, W)
+Model = npt.NDArray[np.float64]  # (1, 65) OpenCV's mixture of five Gaussian colours
 
 TRANSPARENT_SHARE = 0.01  # of the pixels of an image whose alpha channel tells the background
 SMALLEST_BOX = 4  # pixels: a silhouette box with a shorter longer side says nothing about a shape
@@ -128,19 +129,30 @@ def _by_grabcut(rgb: npt.NDArray[np.uint8]) -> Coverage:
     takes five times as long, and keeps more of a background that has a texture.
     """
     coarse, fine = (np.ascontiguousarray(_shrunk(rgb, side)[..., ::-1]) for side in GRABCUT_SIDES)  # OpenCV's BGR
-    height, width = coarse.shape[:2]
-    left, top = max(1, round(width * GRABCUT_MARGIN)), max(1, round(height * GRABCUT_MARGIN))
-    if width - 2 * left < SMALLEST_BOX or height - 2 * top < SMALLEST_BOX:
-        return np.zeros(rgb.shape[:2], np.float32)
-    labels = np.zeros((height, width), np.uint8)
-    models = np.zeros((1, 65)), np.zeros((1, 65))  # scratch space of OpenCV's two colour mixtures
-    cv2.setRNGSeed(0)  # the mixtures start from random clusters
-    box = left, top, width - 2 * left, height - 2 * top
-    cv2.grabCut(coarse, labels, box, *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_RECT)
+    labels, models = _cut_from_rectangle(coarse)
     if fine.shape != coarse.shape:
-        labels = np.asarray(cv2.resize(labels, fine.shape[1::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
-        cv2.grabCut(fine, labels, box, *models, 1, cv2.GC_EVAL)
-    return _enlarged((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), rgb)
+        if _is_object(labels).any():
+            labels = np.asarray(cv2.resize(labels, fine.shape[1::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+            cv2.grabCut(fine, labels, (0, 0, 0, 0), *models, 1, cv2.GC_EVAL)
+        else:  # too thin for the coarse copy, or before a pattern of its own width
+            labels, _ = _cut_from_rectangle(fine)
+    return _enlarged(_is_object(labels), rgb)
+
+
+def _cut_from_rectangle(bgr: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], tuple[Model, Model]]:
+    """OpenCV's labels (h, w), all background where there is no room for a rectangle, and its two mixtures of colours."""
+    height, width = bgr.shape[:2]
+    left, top = max(1, round(width * GRABCUT_MARGIN)), max(1, round(height * GRABCUT_MARGIN))
+    labels, models = np.full((height, width), cv2.GC_BGD, np.uint8), (np.zeros((1, 65)), np.zeros((1, 65)))
+    box = left, top, width - 2 * left, height - 2 * top
+    if min(box[2:]) >= SMALLEST_BOX:
+        cv2.setRNGSeed(0)  # the mixtures start from random clusters
+        cv2.grabCut(bgr, labels, box, *models, GRABCUT_ROUNDS, cv2.GC_INIT_WITH_RECT)
+    return labels, models
+
+
+def _is_object(labels: npt.NDArray[np.uint8]) -> Mask:
+    return cast(Mask, (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
 
 
 def _shrunk(rgb: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:

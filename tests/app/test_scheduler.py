@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
 
@@ -124,6 +125,41 @@ def test_as_many_are_in_hand_as_there_are_slots_and_the_others_follow_in_order()
         assert order[2:] == [2, 3]
 
     run(scenario, slots=2)
+
+
+def test_the_depth_may_be_read_from_another_thread_while_the_queue_changes():
+    """As the metrics do: what is counted must not change under the count."""
+    interval = sys.getswitchinterval()
+
+    async def scenario(scheduler):
+        stop = threading.Event()
+
+        def read():
+            depths = set()
+            while not stop.is_set():
+                depths.add(scheduler.depth)
+            return depths
+
+        reading = asyncio.get_running_loop().run_in_executor(None, read)
+        held = [begin(scheduler, Gate()) for _ in range(40)]
+        for _ in range(300):
+            passing = begin(scheduler, Gate())
+            await asyncio.sleep(0)
+            passing.cancel()
+            await asyncio.wait([passing])
+            if reading.done():
+                break
+        stop.set()
+        assert await reading <= set(range(41))
+        for task in held:
+            task.cancel()
+        await asyncio.wait(held)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        run(scenario, queue_size=100)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_full_queue_turns_away_and_says_when_to_come_back():

@@ -59,6 +59,19 @@ def test_origins_are_separated_by_commas(monkeypatch):
     assert Settings().cors_origins == ("https://a.example", "https://b.example")
 
 
+@pytest.mark.parametrize("names", ["*", "localhost", "Twin.example, 192.0.2.7,::1,[fe80::1]", "my_host"])
+def test_hosts_are_names_and_addresses(names):
+    assert ",".join(Settings(allowed_hosts=names).allowed_hosts) == names.replace(", ", ",")
+
+
+@pytest.mark.parametrize(
+    "name", ["twin.example:8443", "cafe:80", "https://twin.example", "*.example", "twin.example.", "a b", "/"]
+)
+def test_what_no_host_header_could_match_is_refused(name):
+    with pytest.raises(ValidationError, match="without scheme, port or wildcard"):
+        Settings(allowed_hosts=f"localhost,{name}")
+
+
 def test_jobs_are_kept_in_the_data_folder_unless_a_database_is_named(monkeypatch):
     assert Settings(data_dir=Path("/data")).jobs_address == "sqlite:////data/jobs.sqlite"
     monkeypatch.setenv("MONOTWIN_JOBS_URL", "postgresql+pg8000://user@host/jobs")

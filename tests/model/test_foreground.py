@@ -92,6 +92,14 @@ def test_a_fine_grain_of_the_background_is_lost_in_the_coarse_copy_and_not_taken
     assert found > iou(find_foreground(photo), BRACKET) + 0.2
 
 
+def test_what_the_coarse_copy_has_no_room_for_is_searched_on_the_finer_one():
+    x, y = np.meshgrid(np.arange(1600), np.arange(40))  # of the coarse copy, five rows
+    slat = (np.abs(x - 800) < 400) & (np.abs(y - 20) < 10)
+    wood = np.array([150, 110, 80]) + 40 * np.sin(x[..., None] / 30)
+    coverage = find_foreground(Photo(picture(slat, np.array([60, 60, 170]), wood, noise=4.0)))
+    assert iou(coverage, slat) > 0.75  # the fine copy has ten rows
+
+
 def test_a_large_photo_is_segmented_small_and_its_mask_enlarged_smoothly():
     large = cv2.resize(picture(DISC, np.array([90, 95, 100]), np.array([255, 255, 255])), (WIDTH * 8, HEIGHT * 8))
     truth = cv2.resize(DISC.astype(np.uint8), (WIDTH * 8, HEIGHT * 8)) > 0

@@ -23,8 +23,12 @@ def test_the_truth_is_the_shape_and_the_rest_is_background(files, background, rn
     assert not (photo.rgb == 255).all(axis=2).mean() > 0.5
 
 
-def test_each_search_sees_the_same_pictures_and_an_easy_one_is_solved(files):
+def test_each_search_sees_the_same_pictures_and_an_easy_one_is_solved(monkeypatch, files):
+    sides = []
+    search = foreground.find_foreground
+    monkeypatch.setattr(foreground, "find_foreground", lambda photo: sides.append(foreground.GRABCUT_SIDES) or search(photo))
     found = measure(files, 4, 96, seed=1)
+    assert sides == 4 * list(SEARCHES.values())
     assert [(one.background, one.search) for one in found] == [(name, search) for name in BACKGROUNDS for search in SEARCHES]
     assert foreground.GRABCUT_SIDES == SEARCHES["as it is"]
     uniform = [one.iou for one in found if one.background == "uniform"]
