@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import signal
+import threading
 
 import pytest
 import uvicorn
@@ -145,4 +146,4 @@ def _at_the_end(sent, behave, caplog):
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
-    return noted, [record.getMessage() for record in caplog.records]
+    return noted, [record.getMessage() for record in caplog.records if record.thread == threading.get_ident()]

@@ -293,7 +293,9 @@ def test_spans_reach_a_collector_before_the_service_ends(monkeypatch):
 
 
 def test_a_collector_that_is_away_does_not_hold_up_the_end(monkeypatch):
+    before = set(threading.enumerate())
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "4")  # after which it gives up on its own
     monkeypatch.setattr("app.tracing.CLOSE_SECONDS", 0.1)
     tracing = tracing_for()
     with tracing.job("single", "r-1", StageSeconds()):
@@ -301,3 +303,8 @@ def test_a_collector_that_is_away_does_not_hold_up_the_end(monkeypatch):
     start = time.perf_counter()
     tracing.close()
     assert time.perf_counter() - start < 1
+    left = set(threading.enumerate()) - before
+    assert left, "it tries again and again"
+    for thread in left:  # what it logs meanwhile is no other test's
+        thread.join(30)
+        assert not thread.is_alive()
